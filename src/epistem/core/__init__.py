@@ -1,0 +1,53 @@
+"""The types everybody speaks; numpy and pydantic only."""
+
+from epistem.core.errors import (
+    CalibrationMissing,
+    DependencyMissing,
+    EpistemError,
+    NotAnImage,
+    ReadError,
+    RecordError,
+    SettingsError,
+    ShapeError,
+    UnknownName,
+)
+from epistem.core.instances import Instances, Mask, whole_boxes
+from epistem.core.micrograph import Axis, Calibration, Context, Micrograph, MicrographSeries, Slice, Source
+from epistem.core.protocols import ChatModel, Detector, Encoder, Segmenter, Signal
+from epistem.core.provenance import Provenance
+from epistem.core.registry import Table
+from epistem.core.reliability import Interval, Reliability, Verdict
+from epistem.core.segmentation import Segmentation
+
+__all__ = [
+    "Axis",
+    "Calibration",
+    "CalibrationMissing",
+    "ChatModel",
+    "Context",
+    "DependencyMissing",
+    "Detector",
+    "Encoder",
+    "EpistemError",
+    "Instances",
+    "Interval",
+    "Mask",
+    "Micrograph",
+    "MicrographSeries",
+    "NotAnImage",
+    "Provenance",
+    "ReadError",
+    "RecordError",
+    "Reliability",
+    "Segmentation",
+    "Segmenter",
+    "SettingsError",
+    "ShapeError",
+    "Signal",
+    "Slice",
+    "Source",
+    "Table",
+    "UnknownName",
+    "Verdict",
+    "whole_boxes",
+]

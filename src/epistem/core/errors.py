@@ -1,0 +1,54 @@
+"""Every error a user can meet.
+
+::
+
+    EpistemError
+    ├── ReadError              a file that cannot become an image
+    │   └── NotAnImage         it was understood, and is a spectrum, a table, a complex transform…
+    ├── ShapeError             arrays that should agree in shape do not
+    ├── CalibrationMissing     a length in nm was asked of an image without pixel size
+    ├── SettingsError          a setting outside what is meaningful
+    │   └── UnknownName        no entry of that name in a table
+    ├── DependencyMissing      the extra that brings a library is not installed
+    └── RecordError            a file of results, masks or samples that does not hold what it should
+
+Each message says what was wanted, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class EpistemError(Exception):
+    """Anything epistem refuses, in one clear line."""
+
+
+class ReadError(EpistemError):
+    """The file cannot become an image."""
+
+
+class NotAnImage(ReadError):
+    """The file was understood and holds something that is not an image."""
+
+
+class ShapeError(EpistemError, ValueError):
+    """Arrays that should agree in shape do not."""
+
+
+class CalibrationMissing(EpistemError):
+    """A length in nm was asked of an image without pixel size."""
+
+
+class SettingsError(EpistemError, ValueError):
+    """A setting outside what is meaningful."""
+
+
+class UnknownName(SettingsError):
+    """No entry of that name in a table."""
+
+
+class DependencyMissing(EpistemError, ImportError):
+    """A library that only an extra installs is not there."""
+
+
+class RecordError(EpistemError):
+    """A file of results, masks or samples does not hold what it should."""

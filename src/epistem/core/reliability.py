@@ -1,0 +1,53 @@
+"""How far a result can be trusted, with what coverage, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from epistem.core.errors import SettingsError
+
+Verdict = Literal["accept", "review", "refuse"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between two ends that hold it with a stated probability.
+
+    `coverage` is that probability, 0 to 1 (0.9: in nine cases of ten the truth lies inside).
+    """
+
+    low: float
+    value: float
+    high: float
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise SettingsError(f"an interval is low ≤ value ≤ high, not {self.low}, {self.value}, {self.high}")
+        if not 0 < self.coverage < 1:
+            raise SettingsError(f"coverage lies between 0 and 1, not {self.coverage}")
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What can be said of a result without its truth.
+
+    Attributes:
+        f1, precision, recall: forecast, or None where no forecaster covers this detector.
+        typicality: share of the reference images that are less typical than this one, 0 to 1, or None.
+        signals: label-free signals by name; the table that made them says which way is good.
+        verdict: what to do with the result, or None where nothing entitles to one.
+        reasons: why, in sentences.
+        reference: the set of images these numbers hold for.
+    """
+
+    f1: Interval | None = None
+    precision: Interval | None = None
+    recall: Interval | None = None
+    typicality: float | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    reference: str | None = None
