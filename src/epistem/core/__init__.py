@@ -16,7 +16,7 @@ from epistem.core.micrograph import Axis, Calibration, Context, Micrograph, Micr
 from epistem.core.protocols import ChatModel, Detector, Encoder, Segmenter, Signal
 from epistem.core.provenance import Provenance
 from epistem.core.registry import Table
-from epistem.core.reliability import Interval, Reliability, Verdict
+from epistem.core.reliability import Interval, Quantity, Reliability, Verdict
 from epistem.core.segmentation import Segmentation
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "MicrographSeries",
     "NotAnImage",
     "Provenance",
+    "Quantity",
     "ReadError",
     "RecordError",
     "Reliability",

@@ -31,6 +31,30 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """One measured number as a person reads it.
+
+    Attributes:
+        name: machine name, ends in its unit where it has one: `density_per_um2`.
+        label: the words beside it: "Number density".
+        value: the number, or None where it is not known; `note` then says why.
+        unit: "nm", "µm⁻²", "%", "" for a count.
+        low, high: ends of the interval, or None where it has none.
+        coverage: probability that the interval holds the truth, or None.
+        note: the source of the formula, or the reason for what is missing.
+    """
+
+    name: str
+    label: str
+    value: float | None
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Reliability:
     """What can be said of a result without its truth.
 
