@@ -138,6 +138,10 @@ class Instances:
         shape = (labels.shape[0], labels.shape[1])
         return cls.from_boxes(shape, boxes, score, crops=crops, **rest)
 
+    def __repr__(self) -> str:
+        kind = "boxes" if self.crops is None else "masks"
+        return f"<Instances: {len(self)} {kind} in {self.shape[0]} × {self.shape[1]}>"
+
     def __len__(self) -> int:
         return len(self.boxes)
 

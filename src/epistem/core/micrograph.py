@@ -135,6 +135,10 @@ class Micrograph:
         object.__setattr__(self, "pixels", _read_only(pixels))
         object.__setattr__(self, "valid", None if valid is None else _read_only(np.asarray(valid, bool)))
 
+    def __repr__(self) -> str:
+        size = "no pixel size" if self.calibration is None else f"{self.calibration.col_nm:.4g} nm per px"
+        return f"<Micrograph {self.name!r}: {self.shape[0]} × {self.shape[1]} {self.pixels.dtype}, {size}>"
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""

@@ -1,0 +1,1 @@
+"""Settings in, report out: command line, batches, samples."""

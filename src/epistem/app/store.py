@@ -1,0 +1,144 @@
+"""The folder of results: what lies where, and how a run that was killed finds what is done.
+
+::
+
+    RESULTS/
+    ├── report.html, report.json      what a person reads and forwards
+    ├── images.csv                    one row an image
+    ├── objects.csv, objects.parquet  one row an object, all images
+    ├── samples.csv                   one row a specimen, where samples were given
+    ├── errors.csv                    one row a file that failed, and why
+    ├── methods.txt, run.json         how it was made
+    └── images/<path as in the folder>/
+        ├── result.json               written last: its key says that the rest is whole
+        └── objects.*, overlay.png, labels.tif, rois.zip, …   (in one folder a slice for a series)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from epistem.core import Quantity, RecordError
+
+RESULT = "result.json"
+SCHEMA = "epistem.result/1"
+
+
+class ImageRecord(BaseModel):
+    """One analysed image, as the overview and the sample tables need it.
+
+    Attributes:
+        name: file, with the slice in brackets where it is of a series.
+        folder: where its files lie, relative to the results folder.
+        id: hash of the pixels.
+        n_objects: how many were found.
+        quantities: by name.
+        warnings: what a person must know.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    folder: str
+    id: str
+    shape: tuple[int, int]
+    row_nm: float | None
+    col_nm: float | None
+    n_objects: int
+    quantities: dict[str, Quantity]
+    warnings: tuple[str, ...]
+
+
+class FileRecord(BaseModel):
+    """One analysed file: one image or the slices of a series."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    key: str
+    specimen: str | None
+    images: tuple[ImageRecord, ...]
+    schema_name: str = SCHEMA
+
+
+class FileError(BaseModel):
+    """One file that failed, and why, in one line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to analyse.
+
+    Attributes:
+        path: where it is.
+        name: how it is called in the results: its path below the folder that was asked for.
+        key: hash of everything the result depends on.
+        specimen: from samples.csv.
+        thickness_nm, thickness_error_nm: from samples.csv; they stand before those of the settings [nm].
+        found: annotations to measure instead of running the detector.
+    """
+
+    path: Path
+    name: str
+    key: str
+    specimen: str | None = None
+    thickness_nm: float | None = None
+    thickness_error_nm: float | None = None
+    found: Path | None = None
+
+
+def job_key(settings_key: str, *parts: Path | str | float | None) -> str:
+    """Hash of the settings, of the content of files and of further values."""
+    digest = hashlib.sha256(settings_key.encode())
+    for part in parts:
+        digest.update(b"\0")
+        if isinstance(part, Path) and part.is_file():
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(str(part).encode())
+    return digest.hexdigest()[:16]
+
+
+def folder_of(results: Path, name: str) -> Path:
+    """Where the results of a file go; `..` in a name cannot lead out of it."""
+    parts = [part for part in Path(name).parts if part not in ("..", "/", Path(name).anchor)]
+    return results / "images" / Path(*parts)
+
+
+def finished(results: Path, job: Job) -> FileRecord | None:
+    """The record of a job that was done before under the same key, or None."""
+    path = folder_of(results, job.name) / RESULT
+    try:
+        record = FileRecord.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValidationError):
+        return None
+    return record if record.key == job.key else None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write whole or not at all.
+
+    Raises:
+        RecordError: the disk is full, or the folder cannot be written.
+    """
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, "utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise RecordError(
+            f"{path} could not be written: {error.strerror}; free space or choose another --out"
+        ) from error
