@@ -70,27 +70,26 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> A
     found = find(micrograph)
     # An unscored object has no score to fall short of.
     found = found[~(found.score < settings.min_score)]
+    if found.classes == ("object",):
+        found = replace(found, classes=(settings.object_name,))
     measured = measure(found, micrograph)
     quantities = summarize(
         measured,
         micrograph,
-        thickness_nm=settings.thickness_nm or micrograph.context.thickness_nm,
-        thickness_error_nm=_thickness_error(settings, micrograph),
+        thickness_nm=settings.thickness_nm,
+        thickness_error_nm=settings.thickness_error_nm,
         coverage=settings.coverage,
         seed=settings.seed,
     )
     maker = found.provenance or Provenance("unknown", "unknown")
+    analysis = settings.model_dump(exclude={"detector", "detector_settings"}, exclude_none=True)
     provenance = replace(
         maker,
-        settings={"analysis": settings.model_dump(), "detector": dict(maker.settings)},
+        settings={"detector": dict(maker.settings), "analysis": analysis},
         inputs=(micrograph.id,),
         seed=settings.seed,
     )
     return Analysis(micrograph, measured, quantities, _reliability(micrograph, measured), provenance)
-
-
-def _thickness_error(settings: Settings, micrograph: Micrograph) -> float | None:
-    return settings.thickness_error_nm if settings.thickness_nm else micrograph.context.thickness_error_nm
 
 
 def _reliability(micrograph: Micrograph, measured: Instances) -> Reliability:
@@ -101,7 +100,7 @@ def _reliability(micrograph: Micrograph, measured: Instances) -> Reliability:
     if micrograph.calibration is None:
         reasons.append("No pixel size: sizes are in pixels only.")
     if len(measured):
-        edge = np.asarray(measured.columns["touches_border"]).mean()
+        edge = np.asarray(measured.columns["touches_edge"]).mean()
         if edge > 0.25:
             reasons.append(f"{edge:.0%} of the objects are cut by the border and left out of the sizes.")
         diameter = np.asarray(measured.columns["equivalent_diameter_px"], float)

@@ -4,8 +4,8 @@ The image is what is independent, not the object: cavities of one image share it
 intervals come from the differences between images, by Student's t on the image means; the images of one series
 (a stack, a video) count as one.
 
-A bootstrap over 3 images held the truth in 60 % of simulated specimens where 90 % was meant (10 images: 83 %);
-Student's t in 89 to 91 %.
+Simulated specimens of 3 images, 90 % meant: Student's t held the truth in 89 to 91 %, a bootstrap of images and
+their objects in 68 % (images that differ much) to 95 % (little), a bootstrap of images alone in 60 %.
 """
 
 from __future__ import annotations

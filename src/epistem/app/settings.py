@@ -22,6 +22,7 @@ class Settings(BaseModel):
         pixel_size: what a person typed, "0.38 nm" or "0.38x0.40 nm"; it wins over what the file says.
         thickness_nm: foil thickness, for swelling and volume density [nm].
         thickness_error_nm: one standard deviation of it [nm].
+        object_name: what a report calls one object, in the singular.
         min_score: objects below are left out, 0 to 1.
         coverage: probability that an interval holds the truth, 0 to 1.
         seed: of the resampling behind the intervals.
@@ -34,6 +35,7 @@ class Settings(BaseModel):
     pixel_size: str | None = None
     thickness_nm: float | None = Field(None, gt=0)
     thickness_error_nm: float | None = Field(None, ge=0)
+    object_name: str = Field("cavity", min_length=1)
     min_score: float = Field(0.0, ge=0, le=1)
     coverage: float = Field(0.9, gt=0, lt=1)
     seed: int = 0

@@ -20,6 +20,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -39,6 +40,7 @@ class ImageRecord(BaseModel):
         n_objects: how many were found.
         quantities: by name.
         warnings: what a person must know.
+        maker, detector_settings: who found the objects, and how it was set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,8 @@ class ImageRecord(BaseModel):
     n_objects: int
     quantities: dict[str, Quantity]
     warnings: tuple[str, ...]
+    maker: str
+    detector_settings: dict[str, Any]
 
 
 class FileRecord(BaseModel):

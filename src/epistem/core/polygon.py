@@ -98,8 +98,8 @@ def _cut(loop: list[int], place: list[int]) -> list[list[int]]:
 
 
 def _twice_area(ring: Ring) -> int:
-    row, col = ring.T
-    return int((col * np.roll(row, -1) - np.roll(col, -1) * row).sum())
+    row, col = (ring - ring[0]).T
+    return int(col[:-1] @ row[1:] - col[1:] @ row[:-1])
 
 
 def _sort_holes(shells: list[Ring], holes: list[Ring]) -> list[Part]:

@@ -1,0 +1,250 @@
+"""Many files: on this machine's cores or a Dask cluster; a killed run goes on, and one failure stops nothing else."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from epistem.app.folder import write_folder
+from epistem.app.samples import Samples
+from epistem.app.settings import Settings
+from epistem.app.store import FileError, FileRecord, Job, finished, job_key
+from epistem.core import EpistemError, SettingsError
+
+# Called after each file: how many are through, of how many, and what became of it.
+Progress = Callable[[int, int, FileRecord | FileError], None]
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of the files.
+
+    Attributes:
+        records: those analysed, in the order asked for.
+        errors: those that failed.
+        reused: how many of the records were there from a run before.
+    """
+
+    records: tuple[FileRecord, ...]
+    errors: tuple[FileError, ...]
+    reused: int
+
+
+def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
+    """The files to analyse with their names in the results: all images below a folder, and each file named.
+
+    Raises:
+        SettingsError: a path that is not there, or not one image in all of them.
+    """
+    listed: dict[Path, str] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if _is_image(file, path, results))
+            listed.update({file: file.relative_to(path).as_posix() for file in inside})
+        elif path.exists() or path.is_symlink():
+            listed[path] = path.name
+        else:
+            raise SettingsError(f"{path}: wanted a file or a folder of micrographs; there is none of that name")
+    if not listed:
+        raise SettingsError(
+            f"no micrograph in {', '.join(map(str, paths))}; `epistem read --formats` lists what can be read"
+        )
+    return _with_unique_names(listed)
+
+
+def make_jobs(
+    files: Iterable[tuple[Path, str]],
+    settings: Settings,
+    *,
+    samples: Samples | None = None,
+    found: Path | None = None,
+) -> list[Job]:
+    """One Job a file; its key covers the settings, the file, its row in the samples and its annotations.
+
+    Raises:
+        RecordError: annotations that do not fit the files.
+    """
+    files = list(files)
+    annotations: dict[str, Path] = {}
+    if found is not None:
+        from epistem.detect.adapters import annotations_for
+
+        annotations = annotations_for(found, [name for _, name in files])
+    jobs = []
+    for path, name in files:
+        row = samples.row_for(name) if samples else None
+        thickness = (row.thickness_nm, row.thickness_error_nm) if row else (None, None)
+        specimen = row.specimen if row else None
+        truth = annotations.get(name)
+        key = job_key(settings.key(), path, _companion(path), specimen, *thickness, truth)
+        jobs.append(Job(path, name, key, specimen, *thickness, truth))
+    return jobs
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    settings: Settings,
+    results: Path,
+    *,
+    samples: Samples | None = None,
+    workers: int | None = None,
+    cluster: str | None = None,
+    progress: Progress | None = None,
+) -> BatchResult:
+    """Analyse all jobs that are not done yet, and write the folder's tables and report.
+
+    Args:
+        jobs: from `make_jobs`.
+        settings: of the analysis.
+        results: folder to write to; what is done there under the same key is kept.
+        samples: specimens, for the comparison of groups.
+        workers: processes on this machine; None is one a core, 1 works in this process.
+        cluster: address of a running Dask scheduler instead, "tcp://host:8786". It must see the same files.
+        progress: called after each file.
+    """
+    done: dict[str, FileRecord | FileError] = {}
+    waiting = []
+    for job in jobs:
+        record = finished(results, job)
+        if record is None:
+            waiting.append(job)
+        else:
+            done[job.name] = record
+    reused = len(done)
+    for outcome in _run(waiting, settings, results, workers=workers, cluster=cluster):
+        done[outcome.file] = outcome
+        if progress:
+            progress(len(done), len(jobs), outcome)
+    ordered = [done[job.name] for job in jobs]
+    records = tuple(outcome for outcome in ordered if isinstance(outcome, FileRecord))
+    errors = tuple(outcome for outcome in ordered if isinstance(outcome, FileError))
+    write_folder(results, records, errors, settings, samples)
+    return BatchResult(records, errors, reused)
+
+
+def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileError:
+    """The record of a job, or why there is none; never raises for what a file can do."""
+    from epistem.app.worker import run_job
+
+    try:
+        return run_job(job, settings, results)
+    except EpistemError as error:
+        return FileError(file=job.name, kind=type(error).__name__, why=_one_line(error))
+    except MemoryError:
+        return FileError(
+            file=job.name, kind="MemoryError", why="needs more memory than there is; try fewer --workers"
+        )
+    except Exception as error:  # noqa: BLE001 - one file must not stop the other thousand; the traceback is kept
+        trace = results / "errors.log"
+        with trace.open("a", encoding="utf-8") as log:
+            log.write(f"{job.name}\n{traceback.format_exc()}\n")
+        why = f"{type(error).__name__}: {_one_line(error)}; a fault of epistem, please report it with {trace.name}"
+        return FileError(file=job.name, kind="fault", why=why)
+
+
+def _run(
+    jobs: Sequence[Job], settings: Settings, results: Path, *, workers: int | None, cluster: str | None
+) -> Iterator[FileRecord | FileError]:
+    if not jobs:
+        return
+    results.mkdir(parents=True, exist_ok=True)
+    wanted = workers or min(len(jobs), os.cpu_count() or 1)
+    if wanted == 1 and cluster is None:
+        for job in jobs:
+            yield attempt(job, settings, results)
+        return
+    with _client(wanted, cluster) as client:
+        yield from _on_cluster(client, jobs, settings, results)
+
+
+def _on_cluster(
+    client: Any, jobs: Sequence[Job], settings: Settings, results: Path
+) -> Iterator[FileRecord | FileError]:
+    """Outcomes as they come, with a bounded number of jobs under way."""
+    from distributed import as_completed
+
+    rest = iter(jobs)
+    under_way = {}
+    stream = as_completed()
+
+    def submit(n: int) -> None:
+        for job in islice(rest, n):
+            future = client.submit(attempt, job, settings, results.resolve(), pure=False, retries=1)
+            under_way[future.key] = job
+            stream.add(future)
+
+    submit(4 * max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
+    for future in stream:
+        job = under_way.pop(future.key)
+        if future.status == "finished":
+            yield future.result()
+        else:
+            # The worker died under it more than once: killed from outside, or out of memory.
+            why = "its worker process died, most often for want of memory; try fewer --workers"
+            yield FileError(file=job.name, kind="KilledWorker", why=why)
+        submit(1)
+
+
+@contextmanager
+def _client(workers: int, cluster: str | None) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if cluster is not None:
+        try:
+            client = Client(cluster, timeout="10s")
+        except (OSError, ValueError, TimeoutError) as error:
+            raise SettingsError(f"no Dask scheduler answers at {cluster!r}; wanted one as tcp://host:8786") from error
+        with client:
+            yield client
+        return
+    local = LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
+    with local, Client(local) as client:
+        yield client
+
+
+def _is_image(file: Path, root: Path, results: Path) -> bool:
+    from epistem.imaging.read import SUFFIXES
+
+    suffix = file.suffix.lower()
+    inside = file.relative_to(root).parts
+    if suffix not in SUFFIXES or any(part.startswith(".") for part in inside):
+        return False
+    # The chunks in a zarr folder are no images of their own, and neither are the overlays of a run before.
+    if any(Path(part).suffix.lower() in (".zarr", ".zspy") for part in inside[:-1]):
+        return False
+    if results.resolve() in file.resolve().parents:
+        return False
+    if suffix == ".emi":  # its images lie in the .ser files beside it, which are read with it
+        return not any(file.parent.glob(f"{glob.escape(file.stem)}_*.ser"))
+    return file.is_file() or suffix in (".zarr", ".zspy")
+
+
+def _with_unique_names(listed: dict[Path, str]) -> list[tuple[Path, str]]:
+    names = list(listed.values())
+    return [
+        (path, name if names.count(name) == 1 else path.resolve().relative_to(path.resolve().anchor).as_posix())
+        for path, name in listed.items()
+    ]
+
+
+def _companion(path: Path) -> Path | None:
+    """The file that is read along with this one, so that a change in it is noticed."""
+    if path.suffix.lower() == ".ser":
+        companion = path.with_name(path.stem.rpartition("_")[0] + ".emi")
+    else:
+        companion = path.with_suffix(".txt")
+    return companion if companion.is_file() else None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,390 @@
+"""The command line: `epistem analyze`, `read`, `score`, `watch`, `formats`.
+
+Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epistem import __version__
+from epistem.core.errors import EpistemError, RecordError, SettingsError
+
+if TYPE_CHECKING:
+    from epistem.app.batch import BatchResult
+    from epistem.app.samples import Samples
+    from epistem.app.settings import Settings
+    from epistem.core import Micrograph, MicrographSeries
+
+app = typer.Typer(
+    help="Find and measure what is in a micrograph, and say how far each result can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SOME_FAILED, USAGE = 1, 2
+
+
+class Matching(StrEnum):
+    """How found and true objects are paired."""
+
+    paper = "paper"
+    score_greedy = "score-greedy"
+    optimal = "optimal"
+
+
+class Overlap(StrEnum):
+    """What overlaps."""
+
+    box = "box"
+    mask = "mask"
+
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")]
+PixelSize = Annotated[
+    str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm', or rows x columns '0.38x0.40 nm'.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Detector = Annotated[str, typer.Option(help="log or otsu-watershed.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the detector, name=value; may be repeated.")
+]
+Thickness = Annotated[float | None, typer.Option(help="Foil thickness [nm], for swelling.")]
+ThicknessError = Annotated[float | None, typer.Option(help="Its standard deviation [nm].")]
+MinScore = Annotated[float, typer.Option(help="Leave out objects with a lower score, 0 to 1.")]
+SamplesFile = Annotated[
+    Path | None,
+    typer.Option("--samples", help="CSV with columns image, specimen, thickness_nm, …; groups the images."),
+]
+ObjectName = Annotated[str, typer.Option("--call", help="What one object is called in the report.")]
+Coverage = Annotated[float, typer.Option(help="Probability that an interval holds the truth.")]
+Seed = Annotated[int, typer.Option(help="Of the resampling behind the intervals.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="JSON of settings, such as run.json; options given here win.")
+]
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def analyze(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    out: Out,
+    detector: Detector = "log",
+    setting: Setting = None,
+    pixel_size: PixelSize = None,
+    thickness_nm: Thickness = None,
+    thickness_error_nm: ThicknessError = None,
+    min_score: MinScore = 0.0,
+    samples: SamplesFile = None,
+    found: Annotated[
+        Path | None,
+        typer.Option(help="Measure these masks (labels, COCO, YOLO, Cellpose, SAM…) instead of detecting."),
+    ] = None,
+    object_name: ObjectName = "cavity",
+    coverage: Coverage = 0.9,
+    seed: Seed = 0,
+    settings_file: SettingsFile = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores unless told.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:8786.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find and measure the objects in micrographs; write tables, masks, overlays and one HTML report.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.batch import list_files, make_jobs, run_batch
+
+    settings = _settings(context, settings_file, setting)
+    listed = list_files(paths, out)
+    rows = _samples(samples, [name for _, name in listed])
+    jobs = make_jobs(listed, settings, samples=rows, found=found)
+    with _Bar(len(jobs), quiet=as_json) as bar:
+        result = run_batch(jobs, settings, out, samples=rows, workers=workers, cluster=cluster, progress=bar.advance)
+    _tell(result, out, as_json=as_json)
+    if result.errors:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder in which images arrive.")],
+    out: Out,
+    detector: Detector = "log",
+    setting: Setting = None,
+    pixel_size: PixelSize = None,
+    thickness_nm: Thickness = None,
+    thickness_error_nm: ThicknessError = None,
+    min_score: MinScore = 0.0,
+    samples: SamplesFile = None,
+    object_name: ObjectName = "cavity",
+    coverage: Coverage = 0.9,
+    seed: Seed = 0,
+    settings_file: SettingsFile = None,
+    every_s: Annotated[float, typer.Option(min=0.1, help="Time between looks [s].")] = 2.0,
+) -> None:
+    """Analyse images as they arrive in a folder, until interrupted with Ctrl-C."""
+    from epistem.app.store import FileError
+    from epistem.app.watch import watch as watch_folder
+
+    settings = _settings(context, settings_file, setting)
+    rows = _samples(samples, [])
+    _say(f"Watching {folder}; results go to {out / 'report.html'}. Ctrl-C stops.")
+
+    def tell(_done: int, _total: int, outcome: Any) -> None:
+        if isinstance(outcome, FileError):
+            _say(f"{outcome.file}: {outcome.why}")
+        else:
+            _say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
+
+    last = watch_folder(folder, settings, out, samples=rows, every_s=every_s, progress=tell)
+    if last is not None and last.errors:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def read(
+    files: Annotated[list[Path], typer.Argument(help="Files to look into.")],
+    pixel_size: PixelSize = None,
+    as_json: Json = False,
+) -> None:
+    """Print shape, type, pixel size with its source, and context of each file."""
+    from epistem.imaging import read as read_file
+
+    facts, failed = [], False
+    for file in files:
+        try:
+            image = read_file(file, pixel_size)
+        except SettingsError:
+            raise
+        except EpistemError as error:
+            failed = True
+            facts.append({"file": str(file), "error": " ".join(str(error).split())})
+        else:
+            facts.append({"file": str(file), **_facts(image)})
+    if as_json:
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+    else:
+        for one in facts:
+            _print_facts(one)
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def score(
+    found: Annotated[Path, typer.Argument(help="What was found: annotations, or a results folder of analyze.")],
+    truth: Annotated[Path, typer.Argument(help="What is true: annotations in any format.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, where no file holds their size.")] = None,
+    method: Annotated[Matching, typer.Option("--match", help="Order in which pairs are made.")] = Matching.paper,
+    by: Annotated[Overlap, typer.Option(help="Compare boxes or masks.")] = Overlap.box,
+    iou: Annotated[float, typer.Option(help="Least overlap of a pair, 0 to 1.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Precision, recall and F1 of found objects against true ones, by image and pooled."""
+    from epistem.app.score import score as score_paths
+    from epistem.app.score_table import as_record, print_scores
+
+    scores = score_paths(found, truth, images=images, method=method.value, by=by.value, iou=iou)
+    if as_json:
+        print(json.dumps(as_record(scores), indent=1, ensure_ascii=False))
+    else:
+        print_scores(scores, method=method.value, by=by.value, iou=iou)
+
+
+@app.command()
+def formats(as_json: Json = False) -> None:
+    """List the files that can be read and the annotations that can be measured."""
+    from epistem.detect import DETECTORS
+    from epistem.detect.adapters import ADAPTERS
+    from epistem.imaging.read import SUFFIXES
+
+    known = {"micrographs": sorted(SUFFIXES), "annotations": list(ADAPTERS), "detectors": list(DETECTORS)}
+    if as_json:
+        print(json.dumps(known, indent=1))
+    else:
+        for what, names in known.items():
+            print(f"{what}: {' '.join(names)}")
+
+
+def main() -> None:
+    """Run the command line; an EpistemError is one line and exit code 2."""
+    try:
+        app()
+    except EpistemError as error:
+        _say(f"epistem: {' '.join(str(error).split())}")
+        sys.exit(SOME_FAILED if isinstance(error, RecordError) else USAGE)
+    except KeyboardInterrupt:
+        _say("Stopped. The same command goes on from here.")
+        sys.exit(130)
+
+
+_OF_SETTINGS = (
+    "detector",
+    "pixel_size",
+    "thickness_nm",
+    "thickness_error_nm",
+    "min_score",
+    "object_name",
+    "coverage",
+    "seed",
+)
+
+
+def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None) -> Settings:
+    """Settings from the file, then from the options that were really given."""
+    from epistem.app.settings import load_settings, make_settings
+    from epistem.detect import make_detector
+
+    values: dict[str, Any] = load_settings(file) if file else {}
+    for name in _OF_SETTINGS:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name != "DEFAULT":
+            values[name] = context.params[name]
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"--set wants name=value, such as --set min_diameter_px=6, not {pair!r}")
+        values["detector_settings"] = {**values.get("detector_settings", {}), name: _value(text)}
+    settings = make_settings(**values)
+    make_detector(settings.detector, **settings.detector_settings)  # a wrong one is told before the work starts
+    if settings.pixel_size is not None:
+        from epistem.imaging import parse_pixel_size
+
+        parse_pixel_size(settings.pixel_size)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _samples(path: Path | None, names: list[str]) -> Samples | None:
+    if path is None:
+        return None
+    from epistem.app.samples import read_samples
+
+    samples = read_samples(path)
+    for warning in samples.warnings(names) if names else ():
+        _say(f"Note: {warning}")
+    return samples
+
+
+def _tell(result: BatchResult, out: Path, *, as_json: bool) -> None:
+    """What was found, what failed, where to look."""
+    images = [image for record in result.records for image in record.images]
+    n_objects = sum(image.n_objects for image in images)
+    if as_json:
+        told = {
+            "out": str(out),
+            "images": [image.model_dump() for image in images],
+            "errors": [error.model_dump() for error in result.errors],
+            "reused": result.reused,
+        }
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for error in result.errors:
+        _say(f"{error.file}: {error.why}")
+    for image in images:
+        for warning in image.warnings:
+            _say(f"{image.name}: {warning}")
+    before = f" ({result.reused} of the files were done before)" if result.reused else ""
+    failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
+    print(f"{n_objects} objects in {len(images)} images{before}{failed}.\nReport: {out / 'report.html'}")
+
+
+def _facts(image: Micrograph | MicrographSeries) -> dict[str, Any]:
+    from epistem.core import Micrograph
+
+    first = image if isinstance(image, Micrograph) else image[0]
+    scale = first.calibration
+    facts: dict[str, Any] = {
+        "kind": "image",
+        "shape": list(first.shape),
+        "dtype": str(first.pixels.dtype),
+        "row_nm": scale.row_nm if scale else None,
+        "col_nm": scale.col_nm if scale else None,
+        "pixel_size_source": f"{scale.source}: {scale.detail}".rstrip(": ") if scale else None,
+        "valid_fraction": first.valid_fraction,
+        "context": first.context.known(),
+        "id": image.id,
+        "warnings": list(dict.fromkeys([*image.warnings, *first.warnings])),
+    }
+    if not isinstance(image, Micrograph):
+        labels = [one.slice.label if one.slice else "" for one in image]
+        facts |= {"kind": "series", "axis": image.axis, "images": len(image), "labels": labels}
+    return facts
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    if "error" in facts:
+        _say(facts["error"])
+        return
+    rows, cols = facts["shape"]
+    many = f"{facts['images']} images along {facts['axis']}, each " if facts["kind"] == "series" else ""
+    print(f"{facts['file']}\n  {many}{rows} × {cols} pixels, {facts['dtype']}")
+    if facts["col_nm"] is None:
+        print("  pixel size unknown")
+    else:
+        row, col = facts["row_nm"], facts["col_nm"]
+        size = f"{col:.6g} nm" if row == col else f"{row:.6g} nm between rows, {col:.6g} nm between columns"
+        print(f"  pixel size {size} ({facts['pixel_size_source']})")
+    for name, value in facts["context"].items():
+        print(f"  {name.replace('_', ' ')}: {value}")
+    for warning in facts["warnings"]:
+        print(f"  note: {warning}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+class _Bar:
+    """A progress bar on the terminal; silent where there is none or where JSON is wanted."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self.total, self.quiet = total, quiet
+
+    def __enter__(self) -> _Bar:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=self.quiet or not console.is_terminal,
+        )
+        self.task = self.progress.add_task("Analysing", total=self.total)
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def advance(self, done: int, _total: int, _outcome: object) -> None:
+        """One more file is through."""
+        self.progress.update(self.task, completed=done)

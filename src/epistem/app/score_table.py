@@ -1,0 +1,65 @@
+"""Scores as a table on the terminal, and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from epistem.app.score import Scores
+from epistem.core import Interval
+
+
+def as_record(scores: Scores) -> dict[str, Any]:
+    """Everything in plain values; what is not defined is None."""
+    return {
+        "images": [
+            {
+                "image": name,
+                "tp": one.tp,
+                "fp": one.fp,
+                "fn": one.fn,
+                "ignored": int(one.ignored.sum()),
+                "precision": one.precision,
+                "recall": one.recall,
+                "f1": one.f1,
+                "empty": one.empty,
+            }
+            for name, one in zip(scores.names, scores.matches, strict=True)
+        ],
+        "pooled": asdict(scores.pooled),
+        "only_found": list(scores.only_found),
+        "only_true": list(scores.only_true),
+    }
+
+
+def print_scores(scores: Scores, *, method: str, by: str, iou: float) -> None:
+    """A row an image, the pooled row, and the mean over images with its interval."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{method} matching, {by} IoU ≥ {iou:g}", title_justify="left")
+    table.add_column("image", overflow="fold")
+    for column in ("tp", "fp", "fn", "precision", "recall", "F1"):
+        table.add_column(column, justify="right")
+    for name, one in zip(scores.names, scores.matches, strict=True):
+        f1 = _share(one.f1) + (" (empty)" if one.empty else "")
+        table.add_row(name, str(one.tp), str(one.fp), str(one.fn), _share(one.precision), _share(one.recall), f1)
+    table.add_section()
+    pooled = scores.pooled
+    counts = (str(pooled.tp), str(pooled.fp), str(pooled.fn))
+    table.add_row("pooled", *counts, _share(pooled.precision), _share(pooled.recall), _share(pooled.f1))
+    means = (pooled.mean_precision, pooled.mean_recall, pooled.mean_f1)
+    table.add_row("mean over images", "", "", "", *(_interval(mean) for mean in means))
+    console = Console()
+    console.print(table)
+    for names, side in ((scores.only_found, "found"), (scores.only_true, "true")):
+        if names:
+            console.print(f"{len(names)} images have {side} objects only and are not scored: {', '.join(names)}")
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"

@@ -1,0 +1,116 @@
+"""One file from reading to its folder of results; what a worker of a batch runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from epistem.app.analyze import Analysis, Finder, analyze, versions
+from epistem.app.settings import Settings
+from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of, write_text
+from epistem.core import Instances, Micrograph
+from epistem.report.compose import single_report
+from epistem.report.export import (
+    columns_of,
+    write_coco,
+    write_geojson,
+    write_imagej_rois,
+    write_labels,
+    write_table,
+)
+from epistem.report.overlay import overlay_png
+from epistem.report.render import render_html
+
+# label, file name: what lies beside the page of each image
+EXPORTS = (
+    ("Objects (CSV)", "objects.csv"),
+    ("Objects (parquet)", "objects.parquet"),
+    ("Masks (COCO)", "objects.coco.json"),
+    ("Outlines (GeoJSON)", "objects.geojson"),
+    ("ImageJ ROIs", "rois.zip"),
+    ("Label image", "labels.tif"),
+    ("Overlay", "overlay.png"),
+)
+
+
+def run_job(job: Job, settings: Settings, results: Path) -> FileRecord:
+    """Analyse one file, write its folder, and then the record that says the folder is whole.
+
+    Raises:
+        EpistemError: the file cannot be read, or the results cannot be written.
+    """
+    if job.thickness_nm is not None:
+        thickness = {"thickness_nm": job.thickness_nm, "thickness_error_nm": job.thickness_error_nm}
+        settings = settings.model_copy(update=thickness)
+    analyses = analyze(job.path, settings, find=_loader(job))
+    folder = folder_of(results, job.name)
+    records = []
+    for analysis in analyses:
+        place = analysis.micrograph.slice
+        inside = folder if place is None else folder / f"{place.position:04d}"
+        write_image(analysis, inside)
+        records.append(_record(analysis, inside.relative_to(results)))
+    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
+    write_text(folder / RESULT, record.model_dump_json(indent=1))
+    return record
+
+
+def write_image(analysis: Analysis, folder: Path) -> None:
+    """Everything about one image, in its own folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    micrograph, found = analysis.micrograph, analysis.found
+    write_table(folder / "objects.csv", found)
+    write_table(folder / "objects.parquet", columns_of(found))
+    write_coco(folder / "objects.coco.json", [(micrograph.name, found)])
+    write_geojson(folder / "objects.geojson", found)
+    write_imagej_rois(folder / "rois.zip", found)
+    exports = list(EXPORTS)
+    if found.crops is None:
+        exports.remove(("Label image", "labels.tif"))
+    else:
+        write_labels(folder / "labels.tif", found, calibration=micrograph.calibration)
+    overlay = overlay_png(micrograph, found)
+    (folder / "overlay.png").write_bytes(overlay)
+    report = single_report(
+        micrograph,
+        found,
+        analysis.quantities,
+        overlay,
+        provenance=analysis.provenance,
+        versions=versions(),
+        reliability=analysis.reliability,
+        exports=exports,
+    )
+    write_text(folder / "report.json", report.to_json())
+    write_text(folder / "report.html", render_html(report))
+
+
+def _record(analysis: Analysis, folder: Path) -> ImageRecord:
+    micrograph = analysis.micrograph
+    scale = micrograph.calibration
+    return ImageRecord(
+        name=micrograph.name,
+        folder=folder.as_posix(),
+        id=micrograph.id,
+        shape=micrograph.shape,
+        row_nm=scale.row_nm if scale else None,
+        col_nm=scale.col_nm if scale else None,
+        n_objects=len(analysis.found),
+        quantities=dict(analysis.quantities),
+        warnings=micrograph.warnings,
+        maker=analysis.provenance.maker,
+        detector_settings=dict(analysis.provenance.settings["detector"]),
+    )
+
+
+def _loader(job: Job) -> Finder | None:
+    """Objects from a file of annotations, where the job has one."""
+    path = job.found
+    if path is None:
+        return None
+
+    def load(micrograph: Micrograph) -> Instances:
+        from epistem.detect.adapters import load_instances
+
+        return load_instances(path, shape=micrograph.shape, image=job.path.name)
+
+    return load

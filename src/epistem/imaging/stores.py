@@ -1,0 +1,105 @@
+"""What HDF5 and zarr files declare, looked at before anything of it is loaded."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epistem.core import ReadError
+from epistem.imaging.border import MAX_BYTES, check_declared
+
+_ZARR_METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
+
+
+def check_hdf5(file: Any, skip: tuple[str, ...] = ()) -> None:
+    """Refuse an open HDF5 file in which a data set is larger than the limit.
+
+    Args:
+        file: h5py.File.
+        skip: groups that will not be read.
+
+    Raises:
+        ReadError: too large.
+    """
+    import h5py
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.size and not any(word in name for word in skip):
+            check_declared(f"data set {name!r}", item.shape, item.dtype.itemsize)
+
+    file.visititems(look)
+
+
+def check_zarr(path: Path) -> None:
+    """Refuse a zarr folder or zip that is larger than the limit or would unpickle.
+
+    zarr hands chunks to any codec that the file names; the codec "pickle" runs whatever the file says.
+
+    Raises:
+        ReadError: too large, or a codec that executes code.
+    """
+    for name, text in _metadata_files(path):
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise ReadError(f"{name} is no JSON: {error}") from error
+        for node in _dictionaries(found):
+            _check_node(name, node)
+
+
+def _check_node(name: str, node: dict[str, Any]) -> None:
+    for key in ("id", "name"):
+        if str(node.get(key, "")).lower().endswith(("pickle", "dill")):
+            raise ReadError(f"{name} asks for the codec {node[key]!r}, which runs code from the file; not opened")
+    if isinstance(node.get("shape"), list) and ("dtype" in node or "data_type" in node):
+        size = _itemsize(node.get("dtype", node.get("data_type")))
+        if 0 not in node["shape"]:
+            check_declared(name, tuple(node["shape"]), size)
+        chunks = node.get("chunks") or _grid_chunks(node)
+        if isinstance(chunks, list) and chunks:
+            check_declared(f"a chunk of {name}", tuple(max(1, int(length)) for length in chunks), size)
+
+
+def _grid_chunks(node: dict[str, Any]) -> Any:
+    grid = node.get("chunk_grid")
+    configuration = grid.get("configuration") if isinstance(grid, dict) else None
+    return configuration.get("chunk_shape") if isinstance(configuration, dict) else None
+
+
+def _itemsize(dtype: Any) -> int:
+    try:
+        return np.dtype(dtype).itemsize or 1
+    except TypeError:
+        return 8
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
+
+
+def _metadata_files(path: Path) -> Iterator[tuple[str, str]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.name in _ZARR_METADATA and file.is_file():
+                yield str(file.relative_to(path)), file.read_text("utf-8")
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        total = sum(entry.file_size for entry in entries)
+        if total > MAX_BYTES:
+            raise ReadError(f"the zip declares {total / 2**30:.3g} GiB; the limit is {MAX_BYTES / 2**30:g} GiB")
+        for entry in entries:
+            if entry.filename.rsplit("/", 1)[-1] in _ZARR_METADATA:
+                yield entry.filename, archive.read(entry).decode("utf-8")

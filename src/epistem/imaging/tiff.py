@@ -1,0 +1,227 @@
+"""TIFF by tifffile: pages and stacks as recorded, pixel size from the vendor's own tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, Slice
+from epistem.imaging import sem_tags
+from epistem.imaging.border import as_recorded, check_declared, guarded
+from epistem.imaging.colour import from_colour
+from epistem.imaging.plain import plain
+from epistem.imaging.sem_tags import Facts
+from epistem.imaging.sidecar import beside
+from epistem.imaging.together import together, with_warnings
+from epistem.imaging.units import PixelSize
+
+_AXES: dict[str, Axis] = {"T": "t", "Z": "z", "C": "channel"}
+_WORDS = {"T": "t", "Z": "z", "C": "channel"}
+_STREAK = "a streak camera's axes are wavelength and time: lengths in nm have no meaning here"
+
+
+@guarded
+def read_tiff(path: Path) -> Micrograph | MicrographSeries:
+    """One image, or a series over the pages, z, t or channels that the file holds."""
+    with tifffile.TiffFile(path) as tif:
+        every = list(tif.series)
+        if not every:
+            raise NotAnImage("a TIFF without a page")
+        for series in every:
+            check_declared("the TIFF", series.shape, series.dtype.itemsize)
+        check_declared("the TIFF", (sum(prod(series.shape) for series in every),), 1)
+        kept, left = _worth_reading(every)
+        parts = [_part(path, tif, series) for series in kept]
+    labels = [f"{i + 1} ({series.shape[0]} × {series.shape[1]})" for i, series in enumerate(kept)]
+    return with_warnings(together(parts, "channel", labels, path.name), left)
+
+
+def _worth_reading(every: list[Any]) -> tuple[list[Any], list[str]]:
+    """Without thumbnails, and without the colour preview of a grey image of the same size."""
+    full = [series for series in every if not series.keyframe.is_reduced] or every
+    grey = {_frame(series) for series in full if not _is_rgb(series)}
+    kept = [series for series in full if not (_is_rgb(series) and _frame(series) in grey)]
+    left = [f"left out: a {'preview' if one in full else 'reduced image'} of {_frame(one)}" for one in every]
+    return kept, [words for words, one in zip(left, every, strict=True) if one not in kept]
+
+
+def _frame(series: Any) -> tuple[int, int]:
+    return int(series.keyframe.imagelength), int(series.keyframe.imagewidth)
+
+
+def _is_rgb(series: Any) -> bool:
+    return series.keyframe.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+
+
+def _part(path: Path, tif: tifffile.TiffFile, series: Any) -> Micrograph | MicrographSeries:
+    page = series.keyframe
+    if series.dtype.kind not in "buif":
+        raise NotAnImage(f"its values are {series.dtype}, a complex transform; an image of real numbers was wanted")
+    like, order = _like(path, tif, page)
+    axes, shape = _full_axes(series)
+    data = series.asarray().reshape(shape)
+    if "Y" not in axes or "X" not in axes:
+        raise NotAnImage(f"its axes are {axes}, without rows and columns")
+    before = [i for i, letter in enumerate(axes) if letter not in "YXS"]
+    data = data.transpose([*before, *(axes.index(letter) for letter in "YXS" if letter in axes)])
+    lengths = data.shape[: len(before)]
+    planes = data.reshape(-1, *data.shape[len(before) :])
+    images = [_plane(plane, page, like, bool(tif.is_imagej)) for plane in planes]
+    if not before:
+        return images[0]
+    letters = [axes[i] for i in before]
+    coloured = any(isinstance(image, MicrographSeries) for image in images)
+    axis = "channel" if coloured else _AXES.get(letters[int(np.argmax(lengths))], order)
+    return together(images, axis, _labels(letters, lengths), like.name)
+
+
+def _full_axes(series: Any) -> tuple[str, tuple[int, ...]]:
+    """Axes of a series with Y, X and S even where they are one long, without other axes of length one."""
+    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    kept = [(a, n) for a, n in zip(axes, shape, strict=True) if n != 1 or a in "YX"]
+    return "".join(a for a, _ in kept), tuple(int(n) for _, n in kept)
+
+
+def _labels(letters: list[str], lengths: tuple[int, ...]) -> list[str]:
+    alone = len(letters) == 1
+    words = ["" if alone else f"{_WORDS.get(letter, 'page')} " for letter in letters]
+    return [
+        ", ".join(f"{word}{i}" for word, i in zip(words, index, strict=True))
+        for index in product(*(range(n) for n in lengths))
+    ]
+
+
+def _plane(
+    plane: np.ndarray[Any, Any], page: Any, like: Micrograph, is_imagej: bool
+) -> Micrograph | MicrographSeries:
+    photometric = tifffile.PHOTOMETRIC
+    if page.photometric == photometric.PALETTE and page.colormap is not None and plane.ndim == 2:
+        if is_imagej:  # its tables are for display; the image is what they index
+            note = "shown with a colour table; the grey values are as recorded"
+            return replace(like, pixels=as_recorded(plane), warnings=(*like.warnings, note))
+        # Eight-bit colours are stored as 16 bits, times 256 or times 257; the upper byte is right for both.
+        table = page.colormap.T
+        small = not (table % 257).any() or not (table % 256).any()
+        return from_colour((table >> 8).astype(np.uint8)[plane] if small else table[plane], like)
+    if plane.ndim == 2:
+        notes = ("white is stored as 0 (MinIsWhite); the grey values are as recorded",)
+        white = page.photometric == photometric.MINISWHITE
+        return replace(like, pixels=as_recorded(plane), warnings=like.warnings + (notes if white else ()))
+    samples = plane.shape[-1]
+    if page.photometric in (photometric.RGB, photometric.YCBCR) and samples >= 3:
+        return from_colour(plane[..., :3], like, alpha=_alpha(plane, page))
+    if page.photometric in (photometric.MINISBLACK, photometric.MINISWHITE):
+        return _samples(plane, page, like)
+    raise NotAnImage(f"its colours are {page.photometric.name}; save it as grey or RGB")
+
+
+def _alpha(plane: np.ndarray[Any, Any], page: Any) -> np.ndarray[Any, Any] | None:
+    extra = [int(one) for one in page.extrasamples]
+    opaque = tifffile.EXTRASAMPLE.UNASSALPHA, tifffile.EXTRASAMPLE.ASSOCALPHA
+    return plane[..., -1] if extra and extra[-1] in [int(one) for one in opaque] else None
+
+
+def _samples(plane: np.ndarray[Any, Any], page: Any, like: Micrograph) -> Micrograph | MicrographSeries:
+    """Several grey values a pixel: channels, the last of them perhaps transparency."""
+    alpha = _alpha(plane, page)
+    if alpha is not None and plane.shape[-1] == 2:
+        return from_colour(np.repeat(plane[..., :1], 3, axis=-1), like, alpha=alpha)
+    parts = tuple(
+        replace(
+            like,
+            pixels=as_recorded(plane[..., i]),
+            slice=Slice("channel", i, str(i)),
+            name=f"{like.name} [{i}]",
+        )
+        for i in range(plane.shape[-1])
+    )
+    return MicrographSeries(parts, "channel", like.name, like.warnings)
+
+
+def _like(path: Path, tif: tifffile.TiffFile, page: Any) -> tuple[Micrograph, Axis]:
+    """A stand-in that carries what all images of one part share, and what its pages are over."""
+    tags = {tag.name: tag.value for tag in page.tags}
+    facts, metadata = _facts(path, tif, page, tags)
+    context = facts.context
+    if context.acquired is None and isinstance(tags.get("DateTime"), str):
+        context = replace(context, acquired=tags["DateTime"].strip("\x00 ") or None)
+    order: Axis = "t" if str(tags.get("65005", "")).strip("\x00 ") in ("s", "ms", "min") else "z"
+    like = Micrograph(
+        np.zeros((1, 1), np.uint8),
+        calibration=facts.size.calibration,
+        context=context,
+        metadata=plain(metadata),
+        name=path.name,
+        warnings=(facts.size.reason,) if facts.size.reason else (),
+    )
+    return like, order
+
+
+def _facts(path: Path, tif: tifffile.TiffFile, page: Any, tags: dict[str, Any]) -> tuple[Facts, dict[str, Any]]:
+    """The vendor's tags, and all metadata with what they hold."""
+    resolution = _resolution(tags)
+    width = int(page.imagewidth)
+    facts = Facts()
+    if page.is_fei:
+        tags["FEI"] = tags.pop("FEI_HELIOS", None) or tags.pop("FEI_SFEG", None) or tif.fei_metadata or {}
+        facts = sem_tags.fei(tags["FEI"])
+    elif page.is_sem:
+        facts = sem_tags.zeiss(tags.get("CZ_SEM") or {}, width)
+    elif page.is_tvips:
+        facts = sem_tags.tvips(tags.get("TVIPS") or {}, resolution)
+    elif page.is_sis:
+        tags["OlympusSIS"] = page.tags.get(33560, page.tags.get(33471)).value
+        facts = sem_tags.olympus(tags["OlympusSIS"] if isinstance(tags["OlympusSIS"], Mapping) else {})
+    elif str(tags.get("Make", "")).startswith("JEOL"):
+        tags["TemReporter"] = _jeol_report(str(tags.get("ImageDescription", "")))
+        inch = tags.get("ResolutionUnit") == tifffile.RESUNIT.INCH
+        facts = sem_tags.jeol_sightx(tags["TemReporter"], resolution or (0.0, 0.0), inch)
+    elif str(tags.get("Artist", "")).startswith("Copyright Hamamatsu"):
+        facts = Facts(PixelSize(None, _STREAK), Context(detector="Hamamatsu streak camera"))
+    elif "65009" in tags:
+        facts = sem_tags.gatan(tags)
+    elif tif.is_imagej:
+        facts = sem_tags.imagej(tif.imagej_metadata or {}, resolution)
+    elif tif.is_ome:
+        facts = sem_tags.ome(tif.ome_metadata or "")
+    else:
+        facts, tags["TextFile"] = beside(path, width)
+    return facts, tags
+
+
+def _resolution(tags: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Pixels per unit, (rows, cols)."""
+    found = []
+    for name in ("YResolution", "XResolution"):
+        over, under = tags.get(name) or (0, 1)
+        if not over or not under:
+            return None
+        found.append(over / under)
+    return found[0], found[1]
+
+
+def _jeol_report(description: str) -> dict[str, Any]:
+    """The TemReporter element as nested dictionaries; empty if there is none."""
+    text = "".join(line.strip(" \r\n\t\x01\x00") for line in description.split("\n"))
+    try:
+        root = ElementTree.fromstring(re.sub(r"^<\?xml[^>]*\?>", "", text))
+    except ElementTree.ParseError:
+        return {}
+    tree = _nested(root)
+    return tree if isinstance(tree, dict) else {}
+
+
+def _nested(node: ElementTree.Element) -> Any:
+    children = list(node)
+    if not children:
+        return node.get("Value", node.text)
+    return {child.tag: _nested(child) for child in children}

@@ -1,0 +1,265 @@
+"""Whole reports: one image, or a folder with overview, samples, images and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath, PurePosixPath
+from typing import Any, NamedTuple
+
+from epistem.core import Instances, Micrograph, Provenance, Quantity, Reliability
+from epistem.report.document import (
+    Block,
+    Cell,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Link,
+    Links,
+    Notice,
+    Report,
+    Section,
+    Table,
+    Text,
+    plain,
+)
+from epistem.report.figures import shrunk
+from epistem.report.methods_text import methods_paragraph
+from epistem.report.samples import Comparison, GroupSummary, quantity_columns, samples_section
+from epistem.report.sections import headline, image_section, main_names, noun_of
+from epistem.report.words import counted, sentence
+
+MOST_SECTIONS = 60  # images shown whole in a folder's report; with more it has thumbnails and links
+FOLDER_ROWS = 25  # objects listed for each image there
+NOT_RESULTS = {"pixel_size", "pixel_size_source", "image_id"}
+
+
+class Entry(NamedTuple):
+    """One image of a folder: its own report, and where its page lies relative to the folder's page."""
+
+    report: Report
+    path: str
+
+
+def single_report(
+    micrograph: Micrograph,
+    measured: Instances,
+    quantities: Mapping[str, Quantity],
+    overlay: bytes,
+    *,
+    provenance: Provenance,
+    versions: Mapping[str, str],
+    reliability: Reliability | None = None,
+    exports: Sequence[tuple[str, str | PurePath]] = (),
+) -> Report:
+    """The report of one image; arguments as for `image_section`, with the provenance of the result."""
+    section = image_section(
+        micrograph, measured, quantities, overlay, reliability=reliability, exports=exports, id="image"
+    )
+    record = plain(provenance.as_dict())
+    source = "" if micrograph.calibration is None else micrograph.calibration.source
+    paragraph = methods_paragraph(
+        record,
+        versions,
+        noun=noun_of(measured.classes),
+        pixel_sizes={source: 1},
+        quantities=[q for q in quantities.values() if q.value is not None],
+        forecast=reliability is not None and reliability.f1 is not None,
+    )
+    return Report(
+        title=micrograph.name,
+        subtitle=headline(measured, quantities, reliability),
+        provenance=record | {"versions": plain(versions), "noun": noun_of(measured.classes)},
+        sections=(section, methods_section(paragraph), provenance_section(record, versions)),
+    )
+
+
+def folder_report(
+    entries: Iterable[Entry],
+    groups: Sequence[GroupSummary] = (),
+    comparisons: Sequence[Comparison] = (),
+    errors: Sequence[tuple[str, str]] = (),
+    *,
+    provenance: Provenance,
+    versions: Mapping[str, str],
+    title: str = "Folder",
+    sizes_label: str = "Diameter [nm]",
+) -> Report:
+    """The report of a folder.
+
+    Args:
+        entries: the images' own reports; read one at a time, so they may come from disk.
+        groups, comparisons: as for `samples_section`.
+        errors: file and reason of each that failed.
+        provenance: of the run: detector, settings, seed.
+        versions: of epistem and of the libraries its numbers rest on.
+        title: what the folder is called.
+        sizes_label: what the groups' values are, with unit.
+    """
+    rows: list[_Row] = []
+    sections: list[Section] = []
+    sources: dict[str, int] = {}
+    nouns: dict[str, None] = {}
+    shown: dict[str, Fact] = {}
+    for i, entry in enumerate(entries, 1):
+        row = _row(entry, i)
+        rows.append(row)
+        source = str(_facts(entry.report).get("pixel_size_source", Fact(value="")).value)
+        sources[source] = sources.get(source, 0) + 1
+        nouns[str(entry.report.provenance.get("noun", "object"))] = None
+        shown.update({name: fact for name, fact in row.facts.items() if fact.value is not None})
+        if i <= MOST_SECTIONS:
+            sections.append(_in_folder(entry, row.anchor))
+    inside = len(rows) <= MOST_SECTIONS
+    record = plain(provenance.as_dict())
+    noun = next(iter(nouns)) if len(nouns) == 1 else "object"
+    paragraph = methods_paragraph(
+        record,
+        versions,
+        noun=noun,
+        n_images=len(rows),
+        pixel_sizes=sources,
+        quantities=shown.values(),
+        forecast="f1" in shown,
+    )
+    parts = [overview_section(rows, noun=noun, n_failed=len(errors), inside=inside)]
+    parts += [samples_section(groups, comparisons, label=sizes_label)] if groups else []
+    parts += [failures_section(errors)] if errors else []
+    parts += sections if inside else []
+    parts += [methods_section(paragraph), provenance_section(record, versions)]
+    text = parts[0].blocks[0]
+    return Report(
+        title=title,
+        subtitle=text.text if isinstance(text, Text) else "",
+        provenance=record | {"versions": plain(versions), "noun": noun},
+        sections=tuple(parts),
+    )
+
+
+class _Row(NamedTuple):
+    """One image in the overview."""
+
+    title: str
+    anchor: str
+    path: str
+    thumbnail: Figure | None
+    facts: dict[str, Fact]
+    warnings: tuple[str, ...]
+
+
+def _row(entry: Entry, number: int) -> _Row:
+    section = entry.report.sections[0]
+    overlay = next((block for block in section.blocks if isinstance(block, Figure)), None)
+    small = None
+    if overlay is not None:
+        small = Figure.of(shrunk(overlay.image, side_px=160, kilobytes=8), alt=overlay.alt)
+    facts = {name: fact for name, fact in _facts(entry.report).items() if name not in NOT_RESULTS}
+    warnings = tuple(block.text for block in section.blocks if isinstance(block, Notice) and block.level != "info")
+    return _Row(entry.report.title, f"image-{number}", entry.path, small, facts, warnings)
+
+
+def _facts(report: Report) -> dict[str, Fact]:
+    """The image's named numbers, in the order of its page."""
+    blocks = report.sections[0].blocks
+    return {fact.name: fact for block in blocks if isinstance(block, Facts) for fact in block.facts if fact.name}
+
+
+def overview_section(rows: Sequence[_Row], *, noun: str, n_failed: int, inside: bool) -> Section:
+    """Every image in one table, with its picture, its numbers and its warnings.
+
+    Args:
+        rows: the images, in order.
+        noun: what was looked for, in the singular.
+        n_failed: files that could not be analysed.
+        inside: whether the images' own sections stand in this document; else links lead to their files.
+    """
+    known, labels = quantity_columns([row.facts for row in rows])
+    names = main_names(known)
+    columns = [labels[known.index(name)] for name in names]
+    head = [Column(label="", kind="picture", align="left"), Column(label="Image", kind="text", align="left")]
+    head.append(Column(label="Warnings", note="what to know before believing the numbers"))
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        link = Link(text=row.title, href=f"#{row.anchor}") if inside else Link.to_file(row.title, row.path)
+        to_check = Fact(value=len(row.warnings), note=" ".join(row.warnings)) if row.warnings else ""
+        cells.append((row.thumbnail, link, to_check, *(row.facts.get(name) for name in names)))
+    n = sum(fact.value for row in rows if isinstance((fact := row.facts.get("count", _NO_COUNT)).value, int))
+    words = f"{counted(n, noun)} in {counted(len(rows), 'image')}."
+    if n_failed:
+        words += f" {sentence(counted(n_failed, 'file'))} could not be analysed."
+    blocks: list[Block] = [Text(text=sentence(words), role="headline")]
+    warned = sum(bool(row.warnings) for row in rows)
+    if warned:
+        text = f"{counted(warned, 'image')} with warnings: point at the number to read them, or go to the image."
+        blocks.append(Notice(level="warning", text=sentence(text)))
+    if rows:
+        blocks.append(Table(columns=(*head, *columns), rows=tuple(cells)))
+    return Section(title="Overview", id="overview", blocks=tuple(blocks))
+
+
+_NO_COUNT = Fact(value=None)
+
+
+def failures_section(errors: Sequence[tuple[str, str]]) -> Section:
+    """Files that gave no result, and why."""
+    columns = (Column(label="File", kind="text", align="left"), Column(label="Why", kind="text", align="left"))
+    return Section(title="Failed files", id="failures", blocks=(Table(columns=columns, rows=tuple(errors)),))
+
+
+def methods_section(paragraph: str) -> Section:
+    """The methods paragraph, to be copied."""
+    return Section(title="Methods", id="methods", blocks=(Text(text=paragraph, role="quotation"),))
+
+
+def provenance_section(provenance: Mapping[str, Any], versions: Mapping[str, str]) -> Section:
+    """All that is needed to make the result again."""
+    made_by = [name for name in ("maker", "version", "weights", "seed") if provenance.get(name) is not None]
+    facts = [Fact(label=name.capitalize(), value=provenance[name]) for name in made_by]
+    facts += [Fact(label=name, value=version) for name, version in versions.items()]
+    inputs = [str(item) for item in provenance.get("inputs", [])]
+    if inputs:
+        ids = ", ".join(inputs[:5]) + (f" and {len(inputs) - 5} more, in the JSON file" if len(inputs) > 5 else "")
+        facts.append(Fact(label="Inputs", value=ids, note="hash of the pixels"))
+    columns = (Column(label="Setting", kind="text", align="left"), Column(label="Value", kind="text", align="left"))
+    settings = tuple(_flat(provenance.get("settings", {})))
+    blocks: list[Block] = [Facts(facts=tuple(facts), style="list")]
+    if settings:
+        blocks.append(Table(title="Settings", columns=columns, rows=settings, folded=True))
+    return Section(title="How to make this again", id="provenance", blocks=tuple(blocks))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "not set" if value is None else str(value)
+
+
+def _in_folder(entry: Entry, anchor: str) -> Section:
+    """The image's section, lighter and with its links led to where its files lie."""
+    section = entry.report.sections[0]
+    folder = PurePosixPath(entry.path).parent
+    blocks = tuple(_lighter(block, folder) for block in section.blocks)
+    page = Links(links=(Link.to_file("This image alone, with more objects", entry.path),))
+    return Section(title=section.title, id=anchor, blocks=(*blocks, page))
+
+
+def _lighter(block: Block, folder: PurePosixPath) -> Block:
+    if isinstance(block, Figure) and block.media_type != "image/svg+xml":
+        return Figure.of(shrunk(block.image, side_px=1200, kilobytes=150), **_about(block))
+    if isinstance(block, Table) and len(block.rows) > FOLDER_ROWS:
+        note = f"The first {FOLDER_ROWS}; the image's own page has more."
+        return block.model_copy(update={"rows": block.rows[:FOLDER_ROWS], "note": note})
+    if isinstance(block, Links):
+        return Links(title=block.title, links=tuple(_led(link, folder) for link in block.links))
+    return block
+
+
+def _about(figure: Figure) -> dict[str, str]:
+    return {"alt": figure.alt, "caption": figure.caption, "title": figure.title}
+
+
+def _led(link: Link, folder: PurePosixPath) -> Link:
+    prefix = Link.to_file("", folder).href
+    return link if prefix in ("", ".") else Link(text=link.text, href=f"{prefix}/{link.href}")

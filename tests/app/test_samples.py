@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from epistem.app.samples import Samples, read_samples
+from epistem.core import RecordError
+
+
+def written(folder: Path, text: str) -> Samples:
+    path = folder / "samples.csv"
+    path.write_text(text, "utf-8")
+    return read_samples(path)
+
+
+def test_a_row_gives_specimen_thickness_and_everything_else(tmp_path: Path) -> None:
+    samples = written(
+        tmp_path,
+        "image,specimen,dose_dpa,thickness_nm,thickness_error_nm,remark\na.tif,Fe 300,5.0,80.5,8,\n",
+    )
+    row = samples.row_for("a.tif")
+    assert row is not None
+    assert (row.specimen, row.thickness_nm, row.thickness_error_nm) == ("Fe 300", 80.5, 8.0)
+    assert row.extra == {"dose_dpa": "5.0"}
+
+
+def test_headers_forgive_case_blanks_brackets_and_a_spreadsheet_s_mark_and_semicolons(tmp_path: Path) -> None:
+    samples = written(tmp_path, '\ufeffImage ; SPECIMEN;Thickness (nm);Remark\r\n a.tif ; A ;80;"x; y"\r\n\r\n')
+    row = samples.row_for("a.tif")
+    assert row is not None
+    assert (row.specimen, row.thickness_nm, row.extra["remark"]) == ("A", 80.0, "x; y")
+
+
+def test_empty_cells_and_missing_thickness_are_unknown(tmp_path: Path) -> None:
+    samples = written(tmp_path, "image,specimen,thickness_nm\na,A,\nb,B\n")
+    assert [row.thickness_nm for row in samples.rows] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "image", "fits"),
+    [
+        ("a.tif", "a.tif", True),
+        ("a", "a.tif", True),
+        ("a.tif", "deep/er/a.tif", True),
+        ("er/a.tif", "deep/er/a.tif", True),
+        ("er\\a", "deep/er/a.tif", True),
+        ("a.tif", "a.mrc", False),
+        ("other/a.tif", "deep/er/a.tif", False),
+        ("deep/er/a.tif", "a.tif", False),
+        ("ba.tif", "a.tif", False),
+        ("x1.5", "x1.5.tif", True),
+    ],
+)
+def test_an_image_is_named_by_file_stem_or_path(tmp_path: Path, row: str, image: str, fits: bool) -> None:
+    assert (written(tmp_path, f"image,specimen\n{row},A\n").row_for(image) is not None) is fits
+
+
+def test_the_longest_name_that_fits_wins(tmp_path: Path) -> None:
+    samples = written(tmp_path, "image,specimen\na,stem\na.tif,file\nx/a.tif,path\n")
+    rows = [samples.row_for(name) for name in ("x/a.tif", "y/a.tif", "y/a.mrc")]
+    assert [row.specimen for row in rows if row] == ["path", "file", "stem"]
+
+
+def test_images_without_a_row_and_rows_without_an_image_are_named(tmp_path: Path) -> None:
+    samples = written(tmp_path, "image,specimen\na.tif,A\ngone.tif,A\n")
+    lonely, unused = samples.warnings(["a.tif", "new.tif"])
+    assert "new.tif" in lonely
+    assert "a.tif" not in lonely
+    assert "gone.tif (line 3)" in unused
+    assert samples.warnings(["a.tif", "gone.tif"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: wanted a column 'image', there is nothing"),
+        ("image,thickness_nm\na,5\n", "line 1: wanted a column 'specimen', there is image, thickness_nm"),
+        ("image,specimen,Dose (dpa),dose_dpa\n", "line 1: column 'dose_dpa' is there twice"),
+        ("image,specimen\na.tif,A\nb.tif,A\na.tif,B\n", "line 4: a.tif is there already in line 2"),
+        ("image,specimen,thickness_nm\na,A,thin\n", "line 2: thickness_nm is a positive number .* not 'thin'"),
+        ('image;specimen;thickness_nm\na;A;"80,5"\n', "line 2: thickness_nm .* not '80,5'"),
+        ("image,specimen,thickness_nm\na,A,nan\n", "line 2: thickness_nm"),
+        ("image,specimen,thickness_nm\na,A,-3\n", "line 2: thickness_nm"),
+        ("image,specimen,thickness_nm\na,A,0\n", "line 2: wanted a thickness above 0"),
+        ("image,specimen,thickness_error_nm\na,A,3\n", "line 2: wanted a thickness above 0"),
+        ("image,specimen\na,\n", "line 2: the specimen is empty"),
+        ("image,specimen\na,A,80,5\n", "line 2: 4 cells under 2 columns"),
+        ('image,specimen\n"a,A\n', "not a CSV table"),
+    ],
+)
+def test_a_bad_table_is_refused_in_one_line_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RecordError, match=words) as caught:
+        written(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_and_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="wanted a CSV file"):
+        read_samples(tmp_path / "none.csv")
+    (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(RecordError, match="wanted a CSV file"):
+        read_samples(tmp_path / "picture.csv")
