@@ -143,6 +143,15 @@ def test_wrong_bytes_are_refused_in_one_line(tmp_path, kind, content):
     assert name in str(refused.value)
 
 
+@pytest.mark.parametrize("content", WRONG_BYTES)
+@pytest.mark.parametrize("name", ["a.tif", "a.npy", "a.parquet", "a.roi"])
+def test_wrong_bytes_under_other_suffixes_are_refused_in_one_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecordError) as refused:
+        load_instances(tmp_path / name, shape=SHAPE)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_file_cut_in_the_middle_is_refused(tmp_path, kind):
     if kind in ("yolo", "cellpose", "table"):
         pytest.skip("a line cut at a number's end is still a line")

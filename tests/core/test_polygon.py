@@ -62,6 +62,12 @@ def test_pixels_that_meet_at_a_corner_are_two_parts():
     assert len(trace(np.eye(2, dtype=bool)[::-1])) == 2
 
 
+def test_halves_of_a_frame_that_meet_at_corners_are_two_parts_without_a_hole():
+    halves = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]], bool)
+    for full in (halves, halves[:, ::-1]):
+        assert [len(part.holes) for part in trace(full)] == [0, 0]
+
+
 def test_an_empty_mask_has_no_outline():
     assert trace(np.zeros((3, 2), bool)) == []
 

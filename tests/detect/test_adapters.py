@@ -246,11 +246,12 @@ def test_a_line_that_is_not_yolo_is_refused(tmp_path, line):
 
 
 def test_cellpose_outlines_include_the_pixels_they_run_through(tmp_path):
-    rim = [*((x, 2) for x in range(3, 10)), *((9, y) for y in range(3, 6))]
-    rim += [*((x, 5) for x in range(8, 2, -1)), *((3, y) for y in range(4, 2, -1))]
-    text = ",".join(f"{x},{y}" for x, y in rim) + "\n\n"
+    steps = [(1, 1)] * 4 + [(-1, 1)] * 4 + [(-1, -1)] * 4 + [(1, -1)] * 4
+    rim = np.cumsum([(12, 5), *steps], axis=0)[:-1]
+    text = ",".join(map(str, rim.ravel())) + "\n\n"
     found = load_instances(save(tmp_path / "a_cp_outlines.txt", text), shape=SHAPE)
-    np.testing.assert_array_equal(found.to_labels(), TWO == 1)
+    rows, cols = np.ogrid[:20, :30]
+    np.testing.assert_array_equal(found.to_labels(), np.abs(rows - 9) + np.abs(cols - 12) <= 4)
     assert "1 of 2" in notes(found)
 
 

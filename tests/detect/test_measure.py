@@ -85,7 +85,7 @@ def test_hull_corners_equal_those_of_scipy() -> None:
     stops = np.cumsum(ours.corners)
     compared = 0
     for i, mask in enumerate(found.masks()):
-        points = np.argwhere(mask.crop) + [mask.rows.start, mask.cols.start]
+        points = np.argwhere(mask.crop) + np.array([mask.rows.start, mask.cols.start])
         try:
             theirs = points[ConvexHull(points).vertices]
         except QhullError:

@@ -59,13 +59,20 @@ def test_every_plot_of_any_sample_is_a_small_svg_that_loads_nothing(
     svg = draw(SIZES[name])
     assert ET.fromstring(svg).tag.endswith("svg")
     assert len(svg) < 80_000
-    assert not any(k.endswith("href") and not v.startswith("#") for e in ET.fromstring(svg).iter() for k, v in e.items())
+    assert not any(
+        k.endswith("href") and not v.startswith("#") for e in ET.fromstring(svg).iter() for k, v in e.items()
+    )
 
 
 def test_a_plot_says_its_unit_its_n_and_its_marks() -> None:
     said = words(size_histogram(np.array([1.0, 2.0, 6.0, np.nan]), unit="px", noun="cavities"))
     for part in ("Diameter [px]", "Number of cavities", "n = 3", "mean 3.00 px", "median 2.00 px"):
         assert part in said
+
+
+def test_a_cumulative_curve_does_not_grow_with_its_sample() -> None:
+    few, many = (len(cumulative_sizes({"a": GroupValues([SIZES["many"][:n]])}, label="x")) for n in (1000, 20_000))
+    assert many < 1.1 * few
 
 
 def test_nothing_to_draw_is_said() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -133,7 +134,7 @@ def test_a_page_can_be_walked_by_headings_and_keyboard() -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     assert all(image.get("alt") is not None for image in page.all("img"))
     assert all(attributes["tabindex"] == "0" for _, attributes in page.tags if attributes.get("class") == "scroll")
     assert page.all("html")[0]["lang"] == "en"

@@ -104,7 +104,9 @@ def test_warnings_and_what_was_masked_stand_before_the_numbers() -> None:
 
 
 def test_cut_objects_are_not_in_the_histogram_and_the_caption_says_so() -> None:
-    found = objects([4, 5, 6, np.nan], touches_edge=[True, False, False, False], touches_invalid=[False, True, False, False])
+    found = objects(
+        [4, 5, 6, np.nan], touches_edge=[True, False, False, False], touches_invalid=[False, True, False, False]
+    )
     assert sizes_of(found)[0].tolist() == [6.0]
     section = image_section(image(), found, mean(), png())
     assert blocks(section, Figure)[1].caption.startswith("Area-equivalent diameters of 1 cavity; 3 cut by")
@@ -142,7 +144,9 @@ def test_an_unmeasurable_object_is_unknown_in_its_row_not_zero() -> None:
 
 
 def test_several_classes_are_named_in_the_table() -> None:
-    found = Instances((9, 9), np.array([[0, 0, 2, 2], [2, 2, 4, 4]]), np.ones(2), np.array([1, 0]), ("loop", "cavity"))
+    found = Instances(
+        (9, 9), np.array([[0, 0, 2, 2], [2, 2, 4, 4]]), np.ones(2), np.array([1, 0]), ("loop", "cavity")
+    )
     section = image_section(Micrograph(np.zeros((9, 9))), found, {}, png())
     assert headline(section) == "2 objects."
     (table,) = blocks(section, Table)
@@ -184,7 +188,11 @@ def test_pixels_are_not_told_twice() -> None:
 
 
 def test_the_first_numbers_are_the_best_that_are_known() -> None:
-    assert main_names(["swelling_percent", "mean_diameter_px", "count"]) == ["count", "mean_diameter_px", "swelling_percent"]
+    assert main_names(["swelling_percent", "mean_diameter_px", "count"]) == [
+        "count",
+        "mean_diameter_px",
+        "swelling_percent",
+    ]
     assert main_names(["mean_diameter_px", "mean_diameter_nm"]) == ["mean_diameter_nm"]
     assert main_names(list("abcdefgh")) == list("abcdef")
 

@@ -53,7 +53,14 @@ def test_unknown_is_a_dash_without_unit_or_interval() -> None:
 
 
 def test_a_tiny_p_value_is_never_zero() -> None:
-    assert [p_value(p) for p in (0.0, 1e-9, 0.0123, 0.5, 1.0, None)] == ["< 0.001", "< 0.001", "0.012", "0.5", "1.0", "–"]
+    assert [p_value(p) for p in (0.0, 1e-9, 0.0123, 0.5, 1.0, None)] == [
+        "< 0.001",
+        "< 0.001",
+        "0.012",
+        "0.5",
+        "1.0",
+        "–",
+    ]
 
 
 def test_shares_near_one_do_not_become_all() -> None:
@@ -61,7 +68,13 @@ def test_shares_near_one_do_not_become_all() -> None:
 
 
 def test_plurals_of_what_is_counted() -> None:
-    assert [plural(n) for n in ("cavity", "ray", "pore", "atoms", "mass")] == ["cavities", "rays", "pores", "atoms", "masses"]
+    assert [plural(n) for n in ("cavity", "ray", "pore", "atoms", "mass")] == [
+        "cavities",
+        "rays",
+        "pores",
+        "atoms",
+        "masses",
+    ]
     assert [counted(n, "cavity") for n in (0, 1, 2)] == ["no cavities", "1 cavity", "2 cavities"]
 
 

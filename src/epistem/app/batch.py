@@ -19,6 +19,8 @@ from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
 
+CONNECT_S = 10.0  # how long a scheduler may take to answer [s]
+
 # Called after each file: how many are through, of how many, and what became of it.
 Progress = Callable[[int, int, FileRecord | FileError], None]
 
@@ -199,7 +201,7 @@ def _client(workers: int, cluster: str | None) -> Iterator[Any]:
 
     if cluster is not None:
         try:
-            client = Client(cluster, timeout="10s")
+            client = Client(cluster, timeout=CONNECT_S)
         except (OSError, ValueError, TimeoutError) as error:
             raise SettingsError(f"no Dask scheduler answers at {cluster!r}; wanted one as tcp://host:8786") from error
         with client:

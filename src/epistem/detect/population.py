@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,11 +201,7 @@ def _sizes(measured: Instances, micrograph: Micrograph, coverage: float, seed: i
     return quantities
 
 
-def _sd(values: Floats) -> float:
-    return float(np.std(values, ddof=1))
-
-
-_STATISTICS: dict[str, Callable[[Floats], float]] = {"mean": np.mean, "median": np.median, "sd": _sd}
+_STATISTICS: dict[str, Callable[..., Any]] = {"mean": np.mean, "median": np.median, "sd": partial(np.std, ddof=1)}
 
 
 def _size(name: str, kind: str, unit: str, diameters: Floats, interval: Interval | None, note: str) -> Quantity:

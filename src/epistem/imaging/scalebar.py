@@ -108,8 +108,29 @@ def _label(pixels: NDArray[Any], bar: Bar, bars: list[Bar]) -> _Label | None:
     words = [word for word in words if any(parse_label(reading) for reading in word.readings)]
     text = next(reading for word in words for reading in word.readings if parse_label(reading) == length_nm)
     is_clear = count >= 2 and count >= _MAJORITY * votes.total()
+    is_clear = is_clear and not _lost_point(pixels, bar, words[0], text)
     whole = _joined(pixels, bar, words[0], bars)
     return _Label(whole or bar, tuple(words), text, length_nm if is_clear and whole else None)
+
+
+def _lost_point(pixels: NDArray[Any], bar: Bar, word: ocr.Word, text: str) -> bool:
+    """Whether a number read without a decimal point seems to have one: a dot of the bar's grey at its foot.
+
+    Large "1.0 µm" over bright particles came as "10 µm" in every reading.
+    """
+    if len(re.findall(r"\d", text)) < 2 or re.search(r"[.,]\d", text):
+        return False
+    from scipy.ndimage import find_objects, label
+
+    tall, wide = word.row1 - word.row0, word.col1 - word.col0
+    foot = pixels[word.row0 + int(0.45 * tall) : word.row1, word.col0 : word.col0 + int(0.6 * wide)]
+    low, high = grey_range(pixels)
+    ink = foot >= high - 0.12 * (high - low) if bar.is_white else foot <= low + 0.12 * (high - low)
+    sizes = [
+        (rows.stop - rows.start, cols.stop - cols.start, rows.start) for rows, cols in find_objects(label(ink)[0])
+    ]
+    least = max(2, 0.06 * tall)
+    return any(least <= min(h, w) and max(h, w) <= min(0.3 * tall, 2 * min(h, w)) and top > 0 for h, w, top in sizes)
 
 
 def _words_near(pixels: NDArray[Any], bar: Bar) -> list[ocr.Word]:

@@ -144,7 +144,7 @@ def cumulative_sizes(groups: Mapping[str, GroupValues], *, label: str) -> bytes:
             values = group.pooled()
             if len(values):
                 style: Any = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i % len(LINES)]}
-                # 200 quantiles draw the same line as 100,000 steps, in a file a thousandth the size.
+                # 200 quantiles draw the same line; all the steps of 300,000 objects took 85 s.
                 share = np.linspace(0, 1, min(len(values), 200) + 1)
                 at = np.quantile(values, share, method="inverted_cdf")
                 axes.step(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epistem.core import Interval, SettingsError
 
-Statistic = Callable[[NDArray[np.float64]], float]
-
 _DRAWS = 2000
+_VALUES_AT_ONCE = 1_000_000
 # All ways to deal 20,000 deals or fewer are gone through one by one; more are drawn.
 _DEALS = 20_000
 
@@ -29,7 +29,7 @@ def percentile_interval(value: float, draws: NDArray[np.float64], *, coverage: f
 
 def bootstrap_interval(
     values: ArrayLike,
-    statistic: Statistic,
+    statistic: Callable[..., Any],
     *,
     seed: int = 0,
     coverage: float = 0.9,
@@ -39,7 +39,7 @@ def bootstrap_interval(
 
     Args:
         values: (n,) independent values.
-        statistic: array in, number out, such as `np.mean`.
+        statistic: takes an axis away, called as `statistic(array, axis=-1)`: `np.mean`, `np.median`…
         seed: same seed, same interval.
         coverage: probability that the interval holds the truth, 0 to 1.
         draws: how many samples are drawn.
@@ -51,8 +51,12 @@ def bootstrap_interval(
     if len(sample) < 2:
         return None
     rng = np.random.default_rng(seed)
-    drawn = [statistic(sample[rng.integers(0, len(sample), len(sample))]) for _ in range(draws)]
-    return percentile_interval(float(statistic(sample)), np.array(drawn, float), coverage=coverage)
+    at_once = max(1, _VALUES_AT_ONCE // len(sample))
+    drawn = []
+    for start in range(0, draws, at_once):
+        shape = (min(at_once, draws - start), len(sample))
+        drawn.append(statistic(sample[rng.integers(0, len(sample), shape)], axis=-1))
+    return percentile_interval(float(statistic(sample, axis=-1)), np.concatenate(drawn), coverage=coverage)
 
 
 def poisson_sums(values: ArrayLike, *, seed: int = 0, draws: int = _DRAWS) -> NDArray[np.float64]:
@@ -78,7 +82,7 @@ def poisson_sums(values: ArrayLike, *, seed: int = 0, draws: int = _DRAWS) -> ND
 
 def cluster_bootstrap(
     values_by_image: Sequence[NDArray[np.float64]],
-    statistic: Statistic,
+    statistic: Callable[[NDArray[np.float64]], Any],
     *,
     seed: int = 0,
     coverage: float = 0.9,

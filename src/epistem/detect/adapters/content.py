@@ -72,7 +72,7 @@ def to_instances(content: Content, *, source: str, kind: str, inputs: tuple[str,
     kept = [(item, box) for item, box in placed if box is not None]
     items = [item for item, _ in kept]
     notes = list(content.notes)
-    if False:
+    if len(kept) < len(placed):
         notes.append(
             f"{len(placed) - len(kept)} of {len(placed)} objects have no pixel in the image and are left out"
         )

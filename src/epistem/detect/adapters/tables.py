@@ -99,8 +99,9 @@ def _parquet_rows(path: Path) -> tuple[list[str], list[Row]]:
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowException as error:
-        raise RecordError(f"{path.name}: wanted parquet, cannot read it ({error}); export it again") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        what = str(error).partition("\n")[0]
+        raise RecordError(f"{path.name}: wanted parquet, cannot read it ({what}); export it again") from error
     return table.column_names, table.to_pylist()
 
 

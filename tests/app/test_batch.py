@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from epistem.app import batch, worker
+from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
+from epistem.app.samples import read_samples
+from epistem.app.settings import Settings, make_settings
+from epistem.core import SettingsError
+
+
+def run(images: Path, out: Path, settings: Settings | None = None, **rest: object) -> BatchResult:
+    settings = settings or make_settings()
+    jobs = make_jobs(list_files([images], out), settings)
+    return run_batch(jobs, settings, out, **{"workers": 1, **rest})
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+def test_good_files_are_done_and_the_broken_one_is_named_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, tmp_path / "out")
+    assert [record.file for record in result.records] == ["im0.tif", "im1.tif", "im2.tif"]
+    rows = rows_of(tmp_path / "out" / "errors.csv")
+    assert [row["file"] for row in rows] == ["broken.tif"]
+    assert "text" in rows[0]["why"]
+
+
+def test_tables_hold_every_image_and_every_object(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, tmp_path / "out")
+    counts = [record.images[0].n_objects for record in result.records]
+    assert counts == [9, 10, 11]
+    objects = rows_of(tmp_path / "out" / "objects.csv")
+    assert len(objects) == sum(counts)
+    assert "equivalent diameter [nm]" in objects[0]
+    images = rows_of(tmp_path / "out" / "images.csv")
+    assert [float(row["count"]) for row in images] == counts
+
+
+def test_each_image_has_every_export(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "out")
+    written = {path.name for path in (tmp_path / "out" / "images" / "im0.tif").iterdir()}
+    assert written == {name for _, name in worker.EXPORTS} | {"report.html", "report.json", "result.json"}
+
+
+def test_a_second_run_does_nothing_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(folder, tmp_path / "out")
+    (folder / "broken.tif").unlink()
+    monkeypatch.setattr(batch, "attempt", lambda *_: pytest.fail("a finished file was analysed again"))
+    second = run(folder, tmp_path / "out")
+    assert second.reused == 3
+    assert second.records == first.records
+
+
+@pytest.mark.parametrize("change", ["settings", "file", "damage"])
+def test_what_changed_is_made_again(folder: Path, tmp_path: Path, change: str) -> None:
+    out = tmp_path / "out"
+    run(folder, out)
+    settings = make_settings(seed=1) if change == "settings" else make_settings()
+    if change == "file":
+        (folder / "im0.tif").write_bytes((folder / "im1.tif").read_bytes())
+    if change == "damage":
+        (out / "images" / "im0.tif" / "result.json").write_text('{"file": "im0', "utf-8")
+    again = run(folder, out, settings)
+    assert again.reused == (0 if change == "settings" else 2)
+    assert again.records[0].images[0].n_objects == (10 if change == "file" else 9)
+
+
+SLOW_RUN = """
+import sys, time
+from pathlib import Path
+from epistem.app import batch
+from epistem.app.settings import make_settings
+true_attempt = batch.attempt
+def slow(*args):
+    time.sleep(0.5)
+    return true_attempt(*args)
+batch.attempt = slow
+images, out, settings = Path(sys.argv[1]), Path(sys.argv[2]), make_settings()
+batch.run_batch(batch.make_jobs(batch.list_files([images], out), settings), settings, out, workers=1)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", SLOW_RUN, str(folder), str(out)]) as process:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("images/*/result.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    before = len(list(out.glob("images/*/result.json")))
+    assert 1 <= before < 3
+    result = run(folder, out)
+    assert result.reused == before
+    assert len(result.records) == 3
+
+
+def test_two_processes_give_what_one_gives(folder: Path, tmp_path: Path) -> None:
+    one = run(folder, tmp_path / "one", workers=1)
+    two = run(folder, tmp_path / "two", workers=2)
+    assert one.records == two.records
+    assert one.errors == two.errors
+    for name in ("objects.csv", "images.csv", "run.json", "report.html", "images/im0.tif/overlay.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_a_running_scheduler_can_be_used(folder: Path, tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        result = run(folder, tmp_path / "out", cluster=cluster.scheduler_address)
+    assert len(result.records) == 3
+
+
+def test_a_scheduler_that_is_not_there_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "CONNECT_S", 0.5)
+    with pytest.raises(SettingsError, match="no Dask scheduler answers"):
+        run(folder, tmp_path / "out", cluster="tcp://127.0.0.1:9")
+
+
+def test_a_fault_in_one_file_stops_nothing_and_keeps_its_traceback(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_run_job = worker.run_job
+
+    def faulty(job: object, *rest: object) -> object:
+        if job.name == "im1.tif":  # type: ignore[attr-defined]
+            raise ZeroDivisionError("planted")
+        return true_run_job(job, *rest)
+
+    monkeypatch.setattr(worker, "run_job", faulty)
+    result = run(folder, tmp_path / "out")
+    assert [error.kind for error in result.errors] == ["ReadError", "fault"]
+    assert "ZeroDivisionError" in result.errors[1].why
+    assert "Traceback" in (tmp_path / "out" / "errors.log").read_text("utf-8")
+
+
+def test_results_inside_the_images_own_folder_are_not_analysed(folder: Path) -> None:
+    out = folder / "results"
+    run(folder, out)
+    assert [name for _, name in list_files([folder], out)] == ["broken.tif", "im0.tif", "im1.tif", "im2.tif"]
+
+
+def test_two_files_of_one_name_keep_two_results(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "im0.tif").write_bytes((folder / "im2.tif").read_bytes())
+    listed = list_files([folder / "im0.tif", other / "im0.tif"], tmp_path / "out")
+    assert len({name for _, name in listed}) == 2
+
+
+def test_nothing_to_analyse_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no micrograph"):
+        list_files([tmp_path], tmp_path / "out")
+    with pytest.raises(SettingsError, match="none of that name"):
+        list_files([tmp_path / "nowhere"], tmp_path / "out")
+
+
+def test_samples_give_thickness_and_groups(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "samples.csv"
+    table.write_text(
+        "image,specimen,thickness_nm,thickness_error_nm\nim0.tif,A,100,10\nim1.tif,A,100,10\nim2.tif,B,50,5\n",
+        "utf-8",
+    )
+    samples, settings, out = read_samples(table), make_settings(), tmp_path / "out"
+    jobs = make_jobs(list_files([folder], out), settings, samples=samples)
+    result = run_batch(jobs, settings, out, samples=samples, workers=1)
+    swelling = [record.images[0].quantities["swelling_percent"].value for record in result.records]
+    assert None not in swelling
+    assert swelling[2] > 1.8 * swelling[0]  # type: ignore[operator]
+    rows = rows_of(out / "samples.csv")
+    assert [(row["specimen"], row["images"], row["objects"]) for row in rows] == [("A", "2", "19"), ("B", "1", "11")]
+
+
+def test_masks_of_another_tool_are_measured_instead(folder: Path, tmp_path: Path) -> None:
+    import numpy as np
+    import tifffile
+
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    labels = np.zeros((160, 224), np.uint16)
+    labels[10:20, 10:20], labels[50:54, 60:64] = 1, 2
+    for i in range(3):
+        tifffile.imwrite(masks / f"im{i}_masks.tif", labels)
+    settings, out = make_settings(), tmp_path / "out"
+    jobs = make_jobs(list_files([folder], out), settings, found=masks)
+    result = run_batch(jobs, settings, out, workers=1)
+    assert [record.images[0].n_objects for record in result.records] == [2, 2, 2]
+
+
+def test_run_json_names_settings_versions_and_inputs(folder: Path, tmp_path: Path) -> None:
+    result = run(folder, tmp_path / "out", make_settings(seed=5))
+    told = json.loads((tmp_path / "out" / "run.json").read_text("utf-8"))
+    assert told["settings"]["seed"] == 5
+    assert told["files"]["im0.tif"] == [result.records[0].images[0].id]
+    assert told["versions"]["epistem"]
+    assert list(told["failed"]) == ["broken.tif"]

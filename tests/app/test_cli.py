@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def epistem(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "epistem", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def test_some_failed_is_1_and_the_rest_is_done(folder: Path, tmp_path: Path) -> None:
+    done = epistem("analyze", folder, "--out", tmp_path / "out", "--workers", 1)
+    assert done.returncode == 1
+    assert "30 objects in 3 images, 1 failed" in done.stdout
+    assert "broken.tif" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_all_good_is_0_and_json_is_whole(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.tif").unlink()
+    done = epistem("analyze", folder, "--out", tmp_path / "out", "--workers", 1, "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
+    assert [image["n_objects"] for image in told["images"]] == [9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["analyze", "FOLDER", "--out", "x", "--detector", "lug"], "Did you mean 'log'"),
+        (["analyze", "nowhere", "--out", "x"], "none of that name"),
+        (["analyze", "FOLDER", "--out", "x", "--pixel-size", "3 kg"], "3 kg"),
+        (["analyze", "FOLDER", "--out", "x", "--set", "min_diameter_px"], "name=value"),
+        (["analyze", "FOLDER", "--out", "x", "--thickness-nm", "-5"], "thickness_nm"),
+        (["analyze", "FOLDER"], "--out"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_wrong_command_is_2_and_one_clear_line(folder: Path, words: list[str], says: str) -> None:
+    done = epistem(*(folder if word == "FOLDER" else word for word in words))
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_read_prints_shape_type_and_pixel_size_with_its_source(folder: Path) -> None:
+    done = epistem("read", folder / "im0.tif")
+    assert done.returncode == 0
+    assert "160 × 224 pixels, uint16" in done.stdout
+    assert "pixel size 0.5 nm (metadata" in done.stdout
+
+
+def test_read_as_json_names_the_file_that_fails(folder: Path) -> None:
+    done = epistem("read", folder / "im0.tif", folder / "broken.tif", "--json")
+    assert done.returncode == 1
+    good, bad = json.loads(done.stdout)
+    assert good["shape"] == [160, 224]
+    assert good["col_nm"] == pytest.approx(0.5)
+    assert "broken.tif" in bad["error"]
+
+
+def test_score_of_results_against_themselves_is_1(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    epistem("analyze", folder, "--out", out, "--workers", 1)
+    done = epistem("score", out, out, "--by", "mask", "--iou", 0.99, "--json")
+    told = json.loads(done.stdout)
+    assert told["pooled"]["f1"] == 1
+    assert [image["tp"] for image in told["images"]] == [9, 10, 11]
+
+
+def test_help_loads_no_heavy_library() -> None:
+    heavy = ("torch", "scipy", "matplotlib", "pandas", "dask", "distributed", "skimage", "pyarrow", "rsciio")
+    code = (
+        "import sys; sys.argv = ['epistem', '--help']\n"
+        "from epistem.app.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "analyze" in done.stdout
+
+
+def test_import_epistem_loads_nothing_heavy() -> None:
+    code = "import sys, epistem; print('numpy' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from epistem.app.settings import make_settings
+from epistem.app.store import FileRecord
+from epistem.app.watch import watch
+from epistem.core import SettingsError
+
+
+def test_an_image_that_arrives_is_analysed_once_it_is_whole(folder: Path, tmp_path: Path) -> None:
+    inbox, out = tmp_path / "inbox", tmp_path / "out"
+    inbox.mkdir()
+    whole = (folder / "im0.tif").read_bytes()
+    told: list[object] = []
+    enough = threading.Event()
+    looks = 0
+
+    def stop() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            (inbox / "new.tif").write_bytes(whole[:5000])
+        elif looks == 3:  # still being written: it was seen once, and has grown since
+            (inbox / "new.tif").write_bytes(whole)
+        return enough.is_set() or looks > 50
+
+    def tell(done: int, total: int, outcome: object) -> None:
+        told.append(outcome)
+        enough.set()
+
+    last = watch(inbox, make_settings(), out, every_s=0.05, progress=tell, stop=stop)
+    assert last is not None
+    assert len(told) == 1
+    assert isinstance(told[0], FileRecord)
+    assert told[0].images[0].n_objects == 9
+    assert (out / "report.html").is_file()
+
+
+def test_a_broken_arrival_is_told_once(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "broken.tif").write_text("no picture", "utf-8")
+    told: list[object] = []
+    looks = iter(range(8))
+    last = watch(
+        inbox,
+        make_settings(),
+        tmp_path / "out",
+        every_s=0.01,
+        progress=lambda *what: told.append(what),
+        stop=lambda: next(looks) == 7,
+    )
+    assert last is not None
+    assert [error.file for error in last.errors] == ["broken.tif"]
+    assert len(told) == 1
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="none of that name"):
+        watch(tmp_path / "nowhere", make_settings(), tmp_path / "out")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from epistem.core import Provenance, Quantity
+from epistem.report.methods_text import DETECTORS, methods_paragraph
+
+LOG = Provenance("epistem.detect.LogBlobs", "0.1.0", {"min_diameter_px": 4.0, "contrast": "auto"}, (), seed=7)
+MEAN = Quantity("mean_diameter_nm", "Mean diameter", 6.0, "nm", 5.0, 7.0, 0.9)
+
+
+def paragraph(provenance: Provenance = LOG, **rest: Any) -> str:
+    settings: dict[str, Any] = {"noun": "cavity", "n_images": 12, "pixel_sizes": {"metadata": 12}} | rest
+    return methods_paragraph(provenance.as_dict(), {"epistem": "0.1.0", "numpy": "2.4.0"}, **settings)
+
+
+def test_the_paragraph_names_detector_settings_seed_and_versions() -> None:
+    text = paragraph()
+    assert text.startswith("Cavities were detected in 12 images with epistem 0.1.0 by its multi-scale Laplacian")
+    for part in ("min diameter 4.0 px", "contrast auto", "seed 7", "numpy 2.4.0", "ISO 9276-6"):
+        assert part in text
+
+
+def test_settings_are_printed_as_given_not_rounded() -> None:
+    maker = Provenance("epistem.detect.LogBlobs", "0.1.0", {"min_snr": 6.123456})
+    assert "min snr 6.123456" in paragraph(maker)
+
+
+def test_another_tools_objects_are_credited_to_it() -> None:
+    text = paragraph(Provenance("cellpose", "3.1"))
+    assert "by cellpose 3.1 and measured with epistem 0.1.0" in text
+
+
+def test_without_a_forecast_the_paragraph_says_that_errors_were_not_estimated() -> None:
+    assert "missed and false detections was not estimated" in paragraph(forecast=False)
+    assert "missed and false" not in paragraph(forecast=True)
+
+
+def test_a_trained_detector_is_not_called_untrained() -> None:
+    trained = Provenance("epistem.detect.Learned", "0.1.0", weights="sha256:ab")
+    assert "not trained" not in paragraph(trained)
+    assert "weights sha256:ab" in paragraph(trained)
+
+
+def test_pixel_sizes_are_counted_by_source_and_missing_ones_are_told() -> None:
+    text = paragraph(pixel_sizes={"metadata": 9, "user": 2, "": 1})
+    assert "the files' metadata (9) and the operator (2); 1 without pixel size" in text
+    assert "lengths are in pixels" in paragraph(pixel_sizes={"": 3})
+
+
+def test_intervals_are_named_with_their_coverage_or_said_to_be_none() -> None:
+    assert "Intervals (mean diameter) are meant to hold the value in 90 % of cases" in paragraph(quantities=[MEAN])
+    assert "No intervals are given." in paragraph()
+
+
+def test_every_described_detector_exists() -> None:
+    import importlib
+
+    for maker in DETECTORS:
+        _, _, name = maker.rpartition(".")
+        assert hasattr(importlib.import_module("epistem.detect.baselines"), name)
