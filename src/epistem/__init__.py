@@ -17,7 +17,6 @@ _EXPORTS = {
     "Provenance": "epistem.core",
     "EpistemError": "epistem.core",
     "analyze": "epistem.app.analyze",
-    "detect": "epistem.detect",
     "match": "epistem.detect.match",
     "measure": "epistem.detect.measure",
     "read": "epistem.imaging",

@@ -61,28 +61,23 @@ class Published(NamedTuple):
     heywood: Floats
 
 
-class _Chains(NamedTuple):
-    """2n functions x(y): the left sides of n objects, then their right sides with x turned over."""
+class _Sides(NamedTuple):
+    """2n functions x(y), sorted by y: the left sides of n objects, then their right sides with x turned over."""
 
     owner: Ints
     y: Ints
     x: Ints
 
 
-def centre_hulls(lines: Lines, n: int) -> Hulls:
-    """Convex hull of the pixel centres of each of n objects; only true corners, none in the middle of an edge."""
-    return _polygons(_lower(_chains(lines, n)), n)
+def convex_hulls(lines: Lines, n: int) -> tuple[Hulls, ConvexImages]:
+    """Convex hull of the pixel centres of each of n objects, and its convex image.
 
-
-def convex_images(lines: Lines, n: int) -> ConvexImages:
-    """The convex image of each of n objects, its pixels counted and its centres' hull.
-
-    A pixel belongs to it if its centre lies in the convex hull of the object's pixels, each taken as the diamond
-    between the middles of its four sides.
+    The hull has true corners only, none in the middle of an edge. A pixel belongs to the convex image if its centre
+    lies in the convex hull of the object's pixels, each taken as the diamond between the middles of its four sides.
 
     Source: `skimage.morphology.convex_hull_image(offset_coordinates=True)`.
     """
-    corners = _lower(_chains(lines, n))
+    corners = _lower(_both_sides(lines, n))
     owner, y, edge, is_corner = _edges(corners)
 
     # The hull of the diamonds is the hull of the centres widened by one diamond. Its corners lie on whole rows,
@@ -96,8 +91,8 @@ def convex_images(lines: Lines, n: int) -> ConvexImages:
     left, right = np.split(pixel, 2)
     area = np.bincount(owner[: len(left)], np.maximum(1 - left - right, 0), n).astype(np.int64)
     outermost = is_corner | (pixel < edge - _ON_EDGE)
-    hulls = _polygons(_lower(_Chains(owner[outermost], y[outermost], pixel[outermost])), n)
-    return ConvexImages(area, hulls)
+    image_corners = _lower(_Sides(owner[outermost], y[outermost], pixel[outermost]))
+    return _polygons(corners, n), ConvexImages(area, _polygons(image_corners, n))
 
 
 def feret(hulls: Hulls, row_size: float = 1.0, col_size: float = 1.0) -> Feret:
@@ -154,20 +149,20 @@ def published_sizes(hulls: Hulls, row_size: float = 1.0, col_size: float = 1.0) 
     return Published(2 * np.sqrt(near * far), heywood)
 
 
-def _chains(lines: Lines, n: int) -> _Chains:
+def _both_sides(lines: Lines, n: int) -> _Sides:
     both = np.concatenate
-    return _Chains(
+    return _Sides(
         both([lines.owner, lines.owner + n]), both([lines.row, lines.row]), both([lines.left, -lines.right])
     )
 
 
-def _lower(chains: _Chains) -> _Chains:
-    """Corners of the lower convex hull of each chain.
+def _lower(sides: _Sides) -> _Sides:
+    """Corners of the lower convex hull of each side.
 
     A point on or above the line between its neighbours is no corner whatever else goes, so all such points go
     at once, until none is left.
     """
-    owner, y, x = chains
+    owner, y, x = sides
     while len(y) > 2:
         chord = (x[2:] - x[:-2]) * (y[1:-1] - y[:-2]) - (x[1:-1] - x[:-2]) * (y[2:] - y[:-2])
         keep = np.ones(len(y), bool)
@@ -175,11 +170,11 @@ def _lower(chains: _Chains) -> _Chains:
         if keep.all():
             break
         owner, y, x = owner[keep], y[keep], x[keep]
-    return _Chains(owner, y, x)
+    return _Sides(owner, y, x)
 
 
-def _edges(corners: _Chains) -> tuple[Ints, Ints, Floats, NDArray[np.bool_]]:
-    """Each chain at every row between its ends: owner, row, x, and whether a corner is there."""
+def _edges(corners: _Sides) -> tuple[Ints, Ints, Floats, NDArray[np.bool_]]:
+    """Each side at every row between its ends: owner, row, x, and whether a corner is there."""
     more = np.append(corners.owner[1:] == corners.owner[:-1], [False])
     rows = np.where(more, np.append(np.diff(corners.y), 0), 1)
     slope = np.where(more, np.append(np.diff(corners.x), 0) / rows, 0.0)
@@ -188,25 +183,27 @@ def _edges(corners: _Chains) -> tuple[Ints, Ints, Floats, NDArray[np.bool_]]:
     return owner, y + step, x + step * rise, step == 0
 
 
-def _polygons(corners: _Chains, n: int) -> Hulls:
+def _polygons(corners: _Sides, n: int) -> Hulls:
     """Down the left side, up the right side; a pixel where both meet counts once."""
     if not n:
         return Hulls(np.empty(0, np.int64), np.empty(0), np.empty(0))
-    half = int(np.searchsorted(corners.owner, n))
-    owner, y, x = corners.owner.copy(), corners.y, corners.x.copy()
-    owner[half:] -= n
-    x[half:] *= -1
-    change = np.flatnonzero(corners.owner[1:] != corners.owner[:-1])
-    tops, bottoms = np.append([0], change + 1), np.append(change, [len(y) - 1])
-    keep = np.ones(len(y), bool)
-    for ends in (tops, bottoms):
-        left, right = ends[:n], ends[n:]
-        keep[right[x[left] == x[right]]] = False
+    left_count, right_count = np.bincount(corners.owner, minlength=2 * n).reshape(2, n)
+    right_first = len(corners.y) - right_count.sum() + np.cumsum(right_count) - right_count
+    left_first = np.cumsum(left_count) - left_count
+    keep = np.ones(len(corners.y), bool)
+    for left, right in ((left_first, right_first), (left_first + left_count - 1, right_first + right_count - 1)):
+        keep[right[corners.x[left] == -corners.x[right]]] = False
 
-    turned = y.copy()
-    turned[half:] *= -1
-    order = np.lexsort((turned[keep], np.arange(len(y))[keep] >= half, owner[keep]))
-    return Hulls(np.bincount(owner[keep], minlength=n), y[keep][order].astype(float), x[keep][order].astype(float))
+    owner, y, x = (part[keep] for part in corners)
+    left_count, right_count = np.bincount(owner, minlength=2 * n).reshape(2, n)
+    first = np.cumsum(left_count + right_count) - left_count - right_count
+    down = np.repeat(first, left_count) + spread(left_count)
+    up = np.repeat(first + left_count + right_count - 1, right_count) - spread(right_count)
+    place = np.concatenate([down, up])
+    row, col = np.empty(len(y)), np.empty(len(y))
+    row[place] = y
+    col[place] = np.where(owner < n, x, -x)
+    return Hulls(left_count + right_count, row, col)
 
 
 def _same_corners(hulls: Hulls) -> Iterator[tuple[Ints, Floats, Floats]]:

@@ -155,8 +155,7 @@ def _geometry(runs: Runs, n: int, calibration: Calibration | None) -> Columns:
     at = shape.extents(lines, n)
     moments = shape.moments(runs, at)
     border = shape.borders(runs, at)
-    centres = hulls.centre_hulls(lines, n)
-    convex = hulls.convex_images(lines, n)
+    centres, convex = hulls.convex_hulls(lines, n)
 
     def lengths(row_size: float, col_size: float) -> Columns:
         area = moments.area * row_size * col_size
@@ -197,7 +196,7 @@ def _intensities(runs: Runs, n: int, pixels: NDArray[Any], valid: NDArray[np.boo
     if not n:
         return {}
     place = _pixels_of(runs, pixels.shape[1])
-    values = pixels.ravel()[place]
+    values = pixels.ravel().take(place)
     count = np.bincount(runs.owner, runs.stop - runs.start, n).astype(np.int64)
     if valid is not None:
         good = valid.ravel()[place]
@@ -211,7 +210,8 @@ def _intensities(runs: Runs, n: int, pixels: NDArray[Any], valid: NDArray[np.boo
     offset = float(values.mean(dtype=float))
     centred = values - offset
     mean = np.add.reduceat(centred, first) / count[some]
-    square = np.add.reduceat(centred * centred, first) / count[some]
+    centred *= centred
+    square = np.add.reduceat(centred, first) / count[some]
     columns["intensity_mean"][some] = mean + offset
     columns["intensity_sd"][some] = np.sqrt(np.maximum(square - mean**2, 0))
     columns["intensity_min"][some] = np.minimum.reduceat(values, first)

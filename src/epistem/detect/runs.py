@@ -59,7 +59,7 @@ def row_runs(found: Instances) -> Runs:
     closes[line_stop - 1] = solid[line_stop - 1]
     first, last = np.flatnonzero(opens), np.flatnonzero(closes)
 
-    line = np.repeat(np.arange(len(line_start)), np.add.reduceat(opens, line_start, dtype=np.int64))
+    line = np.searchsorted(line_stop, first, side="right")
     owner = line_owner[line]
     first_line = np.cumsum(heights) - heights
     row = line - first_line[owner] + whole[owner, 0]

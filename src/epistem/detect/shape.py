@@ -169,7 +169,7 @@ def borders(runs: Runs, at: Extents) -> Border:
     edge[inside] &= ~(
         solid[: -2 * pitch] & solid[2 * pitch :] & solid[pitch - 1 : -pitch - 1] & solid[pitch + 1 : 1 - pitch]
     )
-    found = np.flatnonzero(edge)
+    found = np.flatnonzero(edge.view(bool))
     row, column = np.divmod(found, pitch)
     shelf_of_row = np.repeat(np.arange(len(shelf_height)), shelf_height)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from epistem.core import Context, Micrograph, MicrographSeries, NotAnImage, ReadError
 from epistem.imaging.border import as_recorded, check_declared, guarded, library
+from epistem.imaging.gwy import parse_gwy
 from epistem.imaging.plain import number, plain
 from epistem.imaging.together import together
 from epistem.imaging.units import UNKNOWN, PixelSize, Spacing, pixel_size
@@ -24,9 +25,8 @@ _END = b"\\*File list end"
 
 @guarded
 def read_gwyddion(path: Path) -> Micrograph | MicrographSeries:
-    """Gwyddion's own files: each data field is a channel. Needs the extra `afm`."""
-    gwyfile = library("gwyfile", "afm")
-    container = gwyfile.load(str(path))
+    """Gwyddion's own files: each data field is a channel."""
+    container = parse_gwy(path.read_bytes())
     keys = sorted(
         (key for key in container if re.fullmatch(r"/\d+/data", key)), key=lambda key: int(key.split("/")[1])
     )
@@ -36,7 +36,7 @@ def read_gwyddion(path: Path) -> Micrograph | MicrographSeries:
     return together(images, "channel", [str(image.context.detector) for image in images], path.name)
 
 
-def _gwyddion_channel(container: Any, key: str, name: str) -> Micrograph:
+def _gwyddion_channel(container: dict[str, Any], key: str, name: str) -> Micrograph:
     field = container[key]
     rows, cols = int(field["yres"]), int(field["xres"])
     check_declared("a Gwyddion channel", (rows, cols), 8)
@@ -53,13 +53,15 @@ def _gwyddion_channel(container: Any, key: str, name: str) -> Micrograph:
 
 def _gwyddion_unit(field: Any, which: str) -> str:
     unit = field.get(which)
-    return str(unit.get("unitstr", "")) if unit is not None else ""
+    return str(unit.get("unitstr", "")) if isinstance(unit, dict) else ""
 
 
 @guarded
 def read_igor(path: Path) -> Micrograph | MicrographSeries:
     """Igor binary waves as Asylum Research writes them: layers are channels. Needs the extra `afm`."""
-    wave = library("igor2.binarywave", "afm").load(str(path))["wave"]
+    binarywave = library("igor2.binarywave", "afm")
+    _check_igor(path)
+    wave = binarywave.load(str(path))["wave"]
     data = np.asarray(wave["wData"])
     if data.ndim not in (2, 3) or data.dtype.kind not in "buif":
         raise NotAnImage(f"the wave is {data.dtype} of shape {data.shape}; an image is (x, y) or (x, y, channel)")
@@ -71,6 +73,22 @@ def read_igor(path: Path) -> Micrograph | MicrographSeries:
     # Igor's first index is x, and its y grows upwards.
     images = [_image(layers[:, ::-1, i].T, size, title, {"note": note}, path.name) for i, title in enumerate(titles)]
     return together(images, "channel", titles, path.name)
+
+
+def _check_igor(path: Path) -> None:
+    """igor2 allocates what the header asks for, so its lengths must lie in the file."""
+    start = path.open("rb").read(64)
+    order = "<" if start[:1] != b"\x00" else ">"
+    version = int(np.frombuffer(start, order + "i2", 1)[0])
+    where = {1: (2, 1), 2: (2, 3), 3: (2, 4), 5: (4, 15)}.get(version)
+    if where is None:
+        raise ReadError(f"an Igor wave is of version 1, 2, 3 or 5, not {version}; is it one?")
+    at, count = where
+    lengths = np.frombuffer(start, order + "i4", count, at).astype(np.int64)
+    if lengths.min() < 0 or lengths.sum() > path.stat().st_size:
+        raise ReadError(
+            f"the Igor header asks for {lengths.sum()} bytes, the file has {path.stat().st_size}: cut short?"
+        )
 
 
 def _igor_note(note: Any) -> dict[str, str]:

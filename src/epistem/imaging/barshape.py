@@ -169,4 +169,4 @@ def _crossing(profile: NDArray[np.float64], half: float) -> float:
     if not len(beyond):
         return float(len(profile))
     i = int(beyond[0])
-    return i - 1 + (half - profile[i - 1]) / (profile[i] - profile[i - 1])
+    return float(i - 1 + (half - profile[i - 1]) / (profile[i] - profile[i - 1]))

@@ -18,6 +18,7 @@ from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage
 from epistem.imaging.border import as_recorded, check_declared, guarded, library
 from epistem.imaging.colour import from_colour
 from epistem.imaging.context import context_of
+from epistem.imaging.dm_tags import check_dm
 from epistem.imaging.plain import look_up, plain
 from epistem.imaging.stores import check_hdf5, check_zarr
 from epistem.imaging.together import together, with_warnings
@@ -38,6 +39,7 @@ class _Part(NamedTuple):
 @guarded
 def read_digitalmicrograph(path: Path) -> Micrograph | MicrographSeries:
     """Gatan's dm3 and dm4; thumbnails are left out."""
+    check_dm(path)
     return _images(path, _signals("digitalmicrograph", path), "z", "Dimension Scale and Units")
 
 

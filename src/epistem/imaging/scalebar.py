@@ -25,6 +25,7 @@ from epistem.imaging.units import to_nm
 _LABEL = re.compile(r"(\d+(?:[.,]\d+)?)\s*([nuµμ]m|Å|A)", re.IGNORECASE)
 _TRIM = " |[](){}-–—_=.,:;'\"~·"
 _NARROWEST = 0.4  # length of a bar over the width of its label; lines of a legend are shorter
+_LARGE_PX = 28  # height of print; the pieces of smaller letters look like points
 _MAJORITY = 2 / 3  # of the readings of one label
 
 
@@ -118,12 +119,14 @@ def _lost_point(pixels: NDArray[Any], bar: Bar, word: ocr.Word, text: str) -> bo
 
     Large "1.0 µm" over bright particles came as "10 µm" in every reading.
     """
-    if len(re.findall(r"\d", text)) < 2 or re.search(r"[.,]\d", text):
+    digits = len(re.findall(r"\d", text))
+    if digits < 2 or re.search(r"[.,]\d", text) or word.row1 - word.row0 < _LARGE_PX:
         return False
     from scipy.ndimage import find_objects, label
 
     tall, wide = word.row1 - word.row0, word.col1 - word.col0
-    foot = pixels[word.row0 + int(0.45 * tall) : word.row1, word.col0 : word.col0 + int(0.6 * wide)]
+    between = slice(word.col0 + int(0.5 * wide / len(text)), word.col0 + int((digits - 0.3) * wide / len(text)))
+    foot = pixels[word.row0 + int(0.45 * tall) : word.row1, between]
     low, high = grey_range(pixels)
     ink = foot >= high - 0.12 * (high - low) if bar.is_white else foot <= low + 0.12 * (high - low)
     sizes = [
