@@ -81,7 +81,7 @@ def main() -> None:
         command="python -m benchmarks.region_speed",
         data=(
             f"{len(ours['area_px'])} simulated ellipses on {SIZE}², label image to table of 12 properties, equal to "
-            f"{worst:.0e}; median of {REPEATS}: {1e3 * np.median(ours_s):.0f} ms against "
+            f"{worst:.0e}; median processor time of {REPEATS}: {1e3 * np.median(ours_s):.0f} ms against "
             f"{1e3 * np.median(theirs_s):.0f} ms of scikit-image; low and high: smallest and largest single ratio"
         ),
     )

@@ -1,7 +1,7 @@
 """Writes the numbers of results/*.json into the tables of docs/*.md: `python scripts/tables.py [--check]`.
 
-A table stands between `<!-- results: main -->` and `<!-- end -->`; after the topic may follow the beginning of the names
-that it shows, `<!-- results: main.baseline -->`.
+A table stands between `<!-- results: main -->` and `<!-- end -->`; after the topic may follow how the names
+that it shows begin, `<!-- results: main.baseline -->`.
 """
 
 from __future__ import annotations

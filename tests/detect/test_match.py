@@ -215,6 +215,8 @@ def test_what_cannot_be_matched_is_refused() -> None:
         match(row_of(0), row_of(0), iou=0)
     with pytest.raises(SettingsError, match="score-greedy"):
         match(row_of(0), row_of(0), method="best")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="by box or by mask"):
+        match(row_of(0), row_of(0), by="boxes")  # type: ignore[arg-type]
 
 
 def test_pooled_scores_are_of_the_sums_and_the_mean_is_of_the_images() -> None:

@@ -203,7 +203,7 @@ def test_cutting_the_work_into_parts_changes_nothing(monkeypatch: pytest.MonkeyP
     found, pixels = Instances.from_labels(labels), np.random.default_rng(0).random(labels.shape)
     valid = pixels > 0.1
     whole = region_table(found, pixels=pixels, valid=valid)
-    monkeypatch.setattr(measuring, "_BOX_PIXELS_AT_ONCE", 200)
+    monkeypatch.setattr(measuring, "_PIXELS_AT_ONCE", 40)
     for name, column in region_table(found, pixels=pixels, valid=valid).items():
         np.testing.assert_allclose(column, whole[name], atol=1e-9, err_msg=name)
 

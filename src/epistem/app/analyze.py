@@ -89,16 +89,14 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> A
         inputs=(micrograph.id,),
         seed=settings.seed,
     )
-    return Analysis(micrograph, measured, quantities, _reliability(micrograph, measured), provenance)
+    return Analysis(micrograph, measured, quantities, _reliability(measured), provenance)
 
 
-def _reliability(micrograph: Micrograph, measured: Instances) -> Reliability:
+def _reliability(measured: Instances) -> Reliability:
     """What can be said without a forecast: no verdict, but what weakens these numbers."""
     reasons = [
         "No forecast of F1 exists for this detector: look at the overlay before using the numbers.",
     ]
-    if micrograph.calibration is None:
-        reasons.append("No pixel size: sizes are in pixels only.")
     if len(measured):
         edge = np.asarray(measured.columns["touches_edge"]).mean()
         if edge > 0.25:

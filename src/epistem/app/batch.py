@@ -139,7 +139,9 @@ def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileErr
     try:
         return run_job(job, settings, results)
     except EpistemError as error:
-        return FileError(file=job.name, kind=type(error).__name__, why=_one_line(error))
+        # Reports are forwarded: the file by its name in the folder, not by where it lay on this machine.
+        why = _one_line(error).replace(str(job.path), job.name)
+        return FileError(file=job.name, kind=type(error).__name__, why=why)
     except MemoryError:
         return FileError(
             file=job.name, kind="MemoryError", why="needs more memory than there is; try fewer --workers"

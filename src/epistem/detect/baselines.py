@@ -64,7 +64,8 @@ class LogBlobs:
         if slope == 0:
             blobs = blobs.take(np.zeros(len(blobs), bool))
         bright, dark = (
-            [] if self.contrast == other else _outlined(image, blobs, sign, slope) for other, sign in _SIGNS
+            [] if self.contrast == other else _outlined(image, blobs, sign, slope, self.min_rim)
+            for other, sign in _SIGNS
         )
         if self.contrast == "auto":
             used = "bright" if _strength(bright) >= _strength(dark) else "dark"
@@ -73,7 +74,7 @@ class LogBlobs:
             used = self.contrast
             outlines = bright + dark
         smallest = np.pi / 4 * self.min_diameter_px**2
-        outlines = [one for one in outlines if one.rim >= self.min_rim and one.crop.sum() >= smallest]
+        outlines = [one for one in outlines if one.crop.sum() >= smallest]
         outlines = _not_covered(micrograph.shape, outlines)
         rim = np.array([one.rim for one in outlines], float)
         return _from_crops(
@@ -201,14 +202,17 @@ def _split(component: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], in
         yield parts[place] == value, place[0].start, place[1].start
 
 
-def _outlined(image: NDArray[np.float32], blobs: Blobs, sign: int, slope: float) -> list[Outline]:
-    """The outlines of all blobs of one sign."""
+def _outlined(image: NDArray[np.float32], blobs: Blobs, sign: int, slope: float, min_rim: float) -> list[Outline]:
+    """The outlines of the blobs of one sign that have a rim."""
     blobs = _without_twins(blobs.take(np.sign(blobs.snr) == sign))
     rows = zip(blobs.row.tolist(), blobs.col.tolist(), blobs.sigma.tolist(), blobs.snr.tolist(), strict=True)
-    return [_outline(image, row, col, sigma * np.sqrt(2), snr, slope) for row, col, sigma, snr in rows]
+    found = (_outline(image, row, col, sigma * np.sqrt(2), snr, slope, min_rim) for row, col, sigma, snr in rows)
+    return [one for one in found if one is not None]
 
 
-def _outline(image: NDArray[np.float32], row: float, col: float, radius: float, snr: float, slope: float) -> Outline:
+def _outline(
+    image: NDArray[np.float32], row: float, col: float, radius: float, snr: float, slope: float, min_rim: float
+) -> Outline | None:
     """The pixels of one blob: what lies above half-height within its rim, or its disc where that makes no sense.
 
     The rim is where the mean grey value falls fastest with distance from the centre. The blob's scale alone would
@@ -221,9 +225,11 @@ def _outline(image: NDArray[np.float32], row: float, col: float, radius: float, 
     distance = np.hypot(rows + 0.5 - row, cols + 0.5 - col)
     smooth = ndimage.gaussian_filter(window, min(1.5, 0.25 * radius))
     rim, fall = _rim(smooth, distance, radius)
+    strength = fall / slope * float(np.sqrt(2 * np.pi * rim))
+    if strength < min_rim:
+        return None
     crop = _above_half(smooth, distance, rim)
     where = ndimage.find_objects(crop.astype(np.int8))[0]
-    strength = fall / slope * float(np.sqrt(2 * np.pi * rim))
     return Outline(r0 + where[0].start, c0 + where[1].start, crop[where], strength, snr, (row, col, rim))
 
 

@@ -22,7 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from epistem.core import Instances, Interval, SettingsError, ShapeError
-from epistem.detect.overlap import Overlaps, box_overlaps, mask_overlaps
+from epistem.detect.overlap import box_overlaps, mask_overlaps
 from epistem.stats.resample import bootstrap_interval
 
 Method = Literal["paper", "score-greedy", "optimal"]
@@ -142,7 +142,7 @@ def match(
 
     Raises:
         ShapeError: objects of images of different shape, or masks asked of boxes.
-        SettingsError: iou outside (0, 1], or no such method.
+        SettingsError: iou outside (0, 1], or no such method or kind of overlap.
 
     Source: paper: uw-cmg/cavity_defect_detection; score-greedy: pycocotools, `COCOeval.evaluateImg`.
 
@@ -207,7 +207,10 @@ def _f1(tp: int, fp: int, fn: int) -> float:
 def _candidates(found: Instances, truth: Instances, by: By, iou: float) -> _Candidates:
     if found.shape != truth.shape:
         raise ShapeError(f"found objects are of an image of {found.shape}, true ones of {truth.shape}")
-    overlaps: Overlaps = box_overlaps(found, truth) if by == "box" else mask_overlaps(found, truth)
+    ways = {"box": box_overlaps, "mask": mask_overlaps}
+    if by not in ways:
+        raise SettingsError(f"objects are matched by box or by mask, not by {by!r}")
+    overlaps = ways[by](found, truth)
     near = overlaps.iou >= iou
     a, b, values = overlaps.a[near], overlaps.b[near], overlaps.iou[near]
     order = np.lexsort((b, a))

@@ -40,7 +40,7 @@ from epistem.detect.runs import Runs, row_lines, row_runs
 Columns = dict[str, NDArray[Any]]
 
 # Keeps the working memory of a large image near 200 MB.
-_BOX_PIXELS_AT_ONCE = 4_000_000
+_PIXELS_AT_ONCE = 4_000_000
 _LENGTHS = (
     "equivalent_diameter",
     "feret_max",
@@ -99,7 +99,7 @@ def region_table(
 def _parts(found: Instances) -> Iterator[Instances]:
     """The objects in their order, cut where their boxes fill the working memory."""
     whole = whole_boxes(found.boxes)
-    filled = np.cumsum((whole[:, 2] - whole[:, 0]) * (whole[:, 3] - whole[:, 1])) // _BOX_PIXELS_AT_ONCE
+    filled = np.cumsum((whole[:, 2] - whole[:, 0]) * (whole[:, 3] - whole[:, 1])) // _PIXELS_AT_ONCE
     cuts = np.flatnonzero(np.diff(filled)) + 1
     if found.crops is None or not len(cuts):
         yield found
@@ -193,30 +193,42 @@ def _geometry(runs: Runs, n: int, calibration: Calibration | None) -> Columns:
 
 
 def _intensities(runs: Runs, n: int, pixels: NDArray[Any], valid: NDArray[np.bool_] | None) -> Columns:
-    if not n:
-        return {}
-    place = _pixels_of(runs, pixels.shape[1])
-    values = pixels.ravel().take(place)
-    count = np.bincount(runs.owner, runs.stop - runs.start, n).astype(np.int64)
-    if valid is not None:
-        good = valid.ravel()[place]
-        values, count = values[good], np.bincount(np.repeat(np.arange(n), count)[good], minlength=n)
-    some = np.flatnonzero(count)
-    columns = {name: np.full(n, np.nan) for name in _INTENSITIES}
-    if not len(some):
-        return columns
-    first = (np.cumsum(count) - count)[some]
-    # From the mean of all, so that a large offset does not drown the spread of the squares.
-    offset = float(values.mean(dtype=float))
-    centred = values - offset
-    mean = np.add.reduceat(centred, first) / count[some]
-    centred *= centred
-    square = np.add.reduceat(centred, first) / count[some]
-    columns["intensity_mean"][some] = mean + offset
-    columns["intensity_sd"][some] = np.sqrt(np.maximum(square - mean**2, 0))
-    columns["intensity_min"][some] = np.minimum.reduceat(values, first)
-    columns["intensity_max"][some] = np.maximum.reduceat(values, first)
-    return columns
+    flat, count = pixels.ravel(), np.zeros(n, np.int64)
+    total, squares, low, high = np.zeros(n), np.zeros(n), np.full(n, np.inf), np.full(n, -np.inf)
+    offset = None
+    for part in _few_pixels(runs):
+        place = _pixels_of(part, pixels.shape[1])
+        here = np.bincount(part.owner, part.stop - part.start, n).astype(np.int64)
+        if valid is not None:
+            good = valid.ravel().take(place)
+            place, here = place[good], np.bincount(np.repeat(np.arange(n), here)[good], minlength=n)
+        some = np.flatnonzero(here)
+        if not len(some):
+            continue
+        first = (np.cumsum(here) - here)[some]
+        values = flat.take(place)
+        # From a mean, so that a large offset does not drown the spread of the squares.
+        offset = float(values.mean(dtype=float)) if offset is None else offset
+        centred = values - offset
+        count += here
+        low[some] = np.minimum(low[some], np.minimum.reduceat(values, first))
+        high[some] = np.maximum(high[some], np.maximum.reduceat(values, first))
+        total[some] += np.add.reduceat(centred, first)
+        centred *= centred
+        squares[some] += np.add.reduceat(centred, first)
+    known = np.where(count > 0, count, np.nan)
+    mean, unknown = total / known, count == 0
+    low[unknown] = high[unknown] = np.nan
+    sd = np.sqrt(np.maximum(squares / known - mean**2, 0))
+    return dict(zip(_INTENSITIES, (mean + (offset or 0.0), sd, low, high), strict=True))
+
+
+def _few_pixels(runs: Runs) -> Iterator[Runs]:
+    """The runs in their order, cut where they fill the working memory."""
+    filled = np.cumsum(runs.stop - runs.start) // _PIXELS_AT_ONCE
+    cuts = np.flatnonzero(np.diff(filled)) + 1
+    for start, stop in zip([0, *cuts], [*cuts, len(filled)], strict=True):
+        yield Runs(*(column[start:stop] for column in runs))
 
 
 def _pixels_of(runs: Runs, cols: int) -> NDArray[np.int64]:
@@ -237,11 +249,10 @@ def _touches_invalid(runs: Runs, n: int, valid: NDArray[np.bool_] | None) -> NDA
     if valid is None:
         return touches
     masked = np.pad(~valid, 1)
-    cols = masked.shape[1]
-    place = _pixels_of(runs, cols) + cols + 1
-    flat = masked.ravel()
-    hit = flat[place] | flat[place - 1] | flat[place + 1] | flat[place - cols] | flat[place + cols]
-    touches[np.repeat(runs.owner, runs.stop - runs.start)[hit]] = True
+    near = masked[1:-1, 1:-1] | masked[:-2, 1:-1] | masked[2:, 1:-1] | masked[1:-1, :-2] | masked[1:-1, 2:]
+    for part in _few_pixels(runs):
+        hit = near.ravel().take(_pixels_of(part, near.shape[1]))
+        touches[np.repeat(part.owner, part.stop - part.start)[hit]] = True
     return touches
 
 

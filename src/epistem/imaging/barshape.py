@@ -101,7 +101,7 @@ def _grow(extreme: NDArray[np.bool_], run: tuple[int, int, int], is_white: bool)
 
 def _side(extreme: NDArray[np.bool_], top: int, thickness: int, cols: slice) -> int:
     """Rows that a line at one end of a bar goes on for, up or down: little for a tick, far for a box."""
-    strip = extreme[:, cols].any(axis=1)
+    strip: NDArray[np.bool_] = np.any(extreme[:, cols], axis=1)
     up, down = strip[:top][::-1], strip[top + thickness :]
     return max(int(np.argmin(part)) if not part.all() else len(part) for part in (up, down))
 

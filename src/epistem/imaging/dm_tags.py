@@ -8,6 +8,7 @@ Source: Boothroyd, "File specification for DM3 and DM4 files", er-c.org.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from pathlib import Path
 
@@ -25,17 +26,17 @@ def check_dm(path: Path) -> None:
     Raises:
         ReadError: a length, a type or a mark is impossible.
     """
-    data = path.read_bytes()
-    try:
-        _Walk(data).all()
-    except struct.error as error:
-        raise ReadError("the file ends amid its tags; it was cut short") from error
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            _Walk(data).all()
+        except (struct.error, IndexError) as error:
+            raise ReadError("the file ends amid its tags; it was cut short") from error
 
 
 class _Walk:
     """A place in the bytes of a file, moved over its tags."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.at = 4
         self.wide = data[3] == 4

@@ -7,6 +7,8 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from epistem.core import Calibration, Micrograph, MicrographSeries, NotAnImage, ReadError, Table
 
 READERS = Table(
@@ -69,13 +71,14 @@ def read(path: str | Path, pixel_size: str | Calibration | None = None) -> Micro
     user = parse_pixel_size(pixel_size) if isinstance(pixel_size, str) else pixel_size
     _check_file(path)
     name, note = identify(path)
-    found = READERS[name](path)
+    found: Micrograph | MicrographSeries = READERS[name](path)
     look = name in _BURNT_IN
-    if isinstance(found, Micrograph):
-        _check_finite(path, [found])
-        return settle(found.with_warning(*note), user, look=look)
-    _check_finite(path, list(found))
-    slices = tuple(settle(image.with_warning(*note), user, look=look) for image in found)
+    with np.errstate(all="ignore"):  # recorded numbers may be infinite or 1e38, and are no reason to warn
+        if isinstance(found, Micrograph):
+            _check_finite(path, [found])
+            return settle(found.with_warning(*note), user, look=look)
+        _check_finite(path, list(found))
+        slices = tuple(settle(image.with_warning(*note), user, look=look) for image in found)
     return replace(found, slices=slices, warnings=found.warnings + note)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
 
 from epistem.imaging import ocr
 from epistem.imaging.banner import find_banner, grey_range
@@ -67,7 +68,7 @@ def find_scale_bar(pixels: NDArray[Any]) -> ScaleBar | None:
     bars = find_bars(pixels)
     if not bars:
         return None
-    labels = [label for bar in bars if (label := _label(pixels, bar, bars))] if ocr.available() else []
+    labels = [near for bar in bars if (near := _label(pixels, bar, bars))] if ocr.available() else []
     if labels:
         return _decide(pixels, labels)
     banner = find_banner(pixels)
@@ -120,20 +121,20 @@ def _lost_point(pixels: NDArray[Any], bar: Bar, word: ocr.Word, text: str) -> bo
     Large "1.0 µm" over bright particles came as "10 µm" in every reading.
     """
     digits = len(re.findall(r"\d", text))
-    if digits < 2 or re.search(r"[.,]\d", text) or word.row1 - word.row0 < _LARGE_PX:
-        return False
-    from scipy.ndimage import find_objects, label
-
     tall, wide = word.row1 - word.row0, word.col1 - word.col0
+    if digits < 2 or re.search(r"[.,]\d", text) or tall < _LARGE_PX:
+        return False
     between = slice(word.col0 + int(0.5 * wide / len(text)), word.col0 + int((digits - 0.3) * wide / len(text)))
-    foot = pixels[word.row0 + int(0.45 * tall) : word.row1, between]
+    printed = pixels[word.row0 : word.row1, between]
     low, high = grey_range(pixels)
-    ink = foot >= high - 0.12 * (high - low) if bar.is_white else foot <= low + 0.12 * (high - low)
-    sizes = [
-        (rows.stop - rows.start, cols.stop - cols.start, rows.start) for rows, cols in find_objects(label(ink)[0])
-    ]
-    least = max(2, 0.06 * tall)
-    return any(least <= min(h, w) and max(h, w) <= min(0.3 * tall, 2 * min(h, w)) and top > 0 for h, w, top in sizes)
+    ink = printed >= high - 0.12 * (high - low) if bar.is_white else printed <= low + 0.12 * (high - low)
+    for rows, cols in find_objects(label(ink)[0]):
+        sides = rows.stop - rows.start, cols.stop - cols.start
+        is_dot = 0.06 * tall <= min(sides) and max(sides) <= min(0.3 * tall, 2 * min(sides))
+        # A piece of a broken 0 has another piece over it, a point has nothing.
+        if is_dot and rows.start > 0.45 * tall and ink[: rows.start, cols].mean() < 0.05:
+            return True
+    return False
 
 
 def _words_near(pixels: NDArray[Any], bar: Bar) -> list[ocr.Word]:
