@@ -160,6 +160,11 @@ def test_greedy_loses_a_pair_that_optimal_keeps() -> None:
     assert match(found, truth, method="optimal").pairs.tolist() == [[0, 1], [1, 0]]
 
 
+def test_optimal_prefers_two_poor_pairs_to_a_perfect_one() -> None:
+    found, truth = row_of(5, 0), row_of(5, 11)
+    assert match(found, truth, method="optimal").pairs.tolist() == [[0, 1], [1, 0]]
+
+
 def test_the_paper_goes_from_left_to_right_whatever_the_scores() -> None:
     found, truth = row_of(4, score=[1.0]), row_of(6, 0)
     assert match(found, truth, method="paper").pairs.tolist() == [[0, 1]]

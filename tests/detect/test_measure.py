@@ -14,7 +14,7 @@ from skimage.measure import regionprops_table
 
 from epistem.core import Calibration, Instances, Micrograph, ShapeError
 from epistem.detect import measure as measuring
-from epistem.detect.hulls import convex_hulls
+from epistem.detect.hulls import Hulls, convex_hulls, feret
 from epistem.detect.measure import measure, region_table
 from epistem.detect.runs import row_lines, row_runs
 
@@ -145,6 +145,13 @@ def test_smallest_feret_diameter_is_the_least_width_over_all_directions() -> Non
         assert widths.min() - 0.02 * widths.max() <= ours <= widths.min() + 1e-9
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_hull_may_be_narrowest_square_to_a_side_of_the_diamond(turn: int) -> None:
+    # Across the diagonal it is 2/√2 and a diamond 1/√2; no edge of its own runs along the diagonal.
+    rhomb = Hulls(np.array([4]), np.array([0.0, 2, 3, 1]) * turn, np.array([0.0, 1, 3, 2]))
+    assert feret(rhomb).smallest[0] == pytest.approx(3 / 2**0.5)
+
+
 def test_twice_the_pixel_size_gives_twice_the_length_and_four_times_the_area() -> None:
     found = Instances.from_labels(blobs(1, (60, 50)))
     small = region_table(found, calibration=SQUARE_NM)
@@ -220,14 +227,15 @@ def test_an_object_at_the_border_touches_the_edge() -> None:
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_an_object_next_to_a_masked_pixel_touches_it(masks: bool) -> None:
-    labels = np.zeros((12, 9), int)
-    labels[2:4, 2:4], labels[6:8, 2:4] = 1, 2
+@pytest.mark.parametrize("masked", [(4, 5), (7, 5), (5, 3), (5, 7), (5, 5)])
+def test_an_object_on_or_beside_a_masked_pixel_touches_it(masks: bool, masked: tuple[int, int]) -> None:
+    labels = np.zeros((12, 20), int)
+    labels[5:7, 4:7], labels[5:7, 14:17] = 1, 2
     valid = np.ones(labels.shape, bool)
-    valid[8:] = False
+    valid[masked] = False
     found = Instances.from_labels(labels)
     found = found if masks else Instances.from_boxes(found.shape, found.boxes)
-    assert region_table(found, valid=valid)["touches_invalid"].tolist() == [False, True]
+    assert region_table(found, valid=valid)["touches_invalid"].tolist() == [True, False]
 
 
 def test_intensities_leave_masked_pixels_out() -> None:
@@ -239,10 +247,10 @@ def test_intensities_leave_masked_pixels_out() -> None:
 
 
 def test_an_object_that_is_masked_all_over_has_no_intensity() -> None:
-    table = region_table(
-        Instances.from_labels(np.ones((2, 2), int)), pixels=np.ones((2, 2)), valid=np.zeros((2, 2), bool)
-    )
-    assert np.isnan(table["intensity_mean"]).all()
+    valid = np.array([[True, False]])
+    table = region_table(Instances.from_labels(np.array([[1, 2]])), pixels=np.full((1, 2), 7.0), valid=valid)
+    for name in ("intensity_mean", "intensity_min", "intensity_max", "intensity_sd"):
+        assert np.isnan(table[name]).tolist() == [False, True], name
 
 
 def test_a_constant_image_has_no_spread_however_large_its_values() -> None:

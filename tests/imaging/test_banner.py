@@ -61,6 +61,19 @@ def test_particles_over_a_clipped_background_are_no_strip() -> None:
     assert find_banner(image) is None
 
 
+def test_a_flat_band_with_one_mark_but_no_print_is_no_strip() -> None:
+    image = grain(480, 640)
+    image[440:] = 0
+    image[450:470, 100:140] = 255
+    assert find_banner(image) is None
+
+
+def test_a_caption_on_clipped_ground_under_fibres_is_no_strip() -> None:
+    image = with_strip()
+    image[:440] = np.where(np.arange(640) % 10 < 6, image[:440], 0)
+    assert find_banner(image) is None
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (7, 7), (40, 30)])
 def test_tiny_images_have_no_strip(shape: tuple[int, int]) -> None:
     assert find_banner(np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)) is None

@@ -61,7 +61,27 @@ def test_a_typed_length_is_a_pixel_size(text: str, rows: float, cols: float) -> 
 
 @pytest.mark.parametrize(
     "text",
-    "|nm|0|-1|0 nm|1 px|1 inch|5 1/nm|1,200|1.2.3|nan|inf|1e400|1e-400|1 x|1x2x3|1 m|5 mrad|1 nm nm".split("|"),
+    [
+        "",
+        "nm",
+        "0",
+        "-1",
+        "0 nm",
+        "1 px",
+        "1 inch",
+        "5 1/nm",
+        "1,200",
+        "1.2.3",
+        "nan",
+        "inf",
+        "1e400",
+        "1e-400",
+        "1 x",
+        "1x2x3",
+        "1 m",
+        "5 mrad",
+        "1 nm nm",
+    ],
 )
 def test_what_is_no_pixel_size_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(SettingsError) as refusal:

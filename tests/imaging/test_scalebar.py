@@ -115,6 +115,17 @@ def test_the_box_of_a_label_is_not_taken_for_the_bar(ink: int) -> None:
 
 
 @needs_ocr
+@pytest.mark.parametrize("ink", [0, 255])
+@pytest.mark.parametrize("left", [37, 20])
+def test_the_lower_edge_of_a_tight_box_is_not_taken_for_the_bar(ink: int, left: int) -> None:
+    tight = drawn(ink=ink, above=True, more=lambda pen: pen.rectangle((left, 286, 162, 330), fill=255 - ink))
+    bar = find_scale_bar(tight)
+    assert bar is not None
+    assert bar.length_nm == 50
+    assert bar.length_px == pytest.approx(120, abs=0.6)
+
+
+@needs_ocr
 def test_a_bar_broken_by_its_label_is_measured_from_end_to_end() -> None:
     picture = Image.fromarray(grain(400, 500))
     pen = ImageDraw.Draw(picture)

@@ -122,6 +122,11 @@ def test_equal_values_are_no_difference() -> None:
     assert permutation_test([0.1] * 40, [0.1] * 50) == 1.0
 
 
+def test_deals_that_differ_by_rounding_only_count_as_equal() -> None:
+    # Tenths have no exact sum, whole numbers have.
+    assert permutation_test([0.1, 0.2, 0.4], [0.3, 0.5, 0.6]) == permutation_test([1, 2, 4], [3, 5, 6]) == 0.2
+
+
 def test_swapping_the_groups_changes_nothing() -> None:
     a, b = [1.0, 5.0, 2.5], [4.0, 9.0, 3.0, 8.0]
     assert permutation_test(a, b) == permutation_test(b, a)

@@ -20,8 +20,8 @@ Contrast = Literal["bright", "dark", "both", "auto"]
 
 # Blobs weaker than this, over the noise of their scale, are not worth an outline: 1 in 30,000 of white noise.
 _MIN_SNR = 4.0
-# The first fringe round a cavity lies within this many radii.
-_FRINGE = 1.3
+# The first and the second fringe round a cavity lie within so many radii; the second is fainter by this.
+_FRINGE, _SECOND_FRINGE, _FAINT = 1.3, 2.0, 0.4
 # (the contrast for which this polarity is not looked at, sign of its blobs)
 _SIGNS = (("dark", 1), ("bright", -1))
 
@@ -46,7 +46,7 @@ class LogBlobs:
     contrast: Contrast = "auto"
     min_diameter_px: float = 4.0
     max_diameter_px: float = 120.0
-    min_rim: float = 10.0
+    min_rim: float = 8.0
     tile_px: int = 1024
 
     def __post_init__(self) -> None:
@@ -222,9 +222,10 @@ def _outline(
     r0, c0 = max(0, int(row) - reach), max(0, int(col) - reach)
     window = np.sign(snr) * image[r0 : int(row) + reach + 1, c0 : int(col) + reach + 1]
     rows, cols = np.ogrid[r0 : r0 + window.shape[0], c0 : c0 + window.shape[1]]
-    distance = np.hypot(rows + 0.5 - row, cols + 0.5 - col)
+    offset = (rows + 0.5 - row) + 1j * (cols + 0.5 - col)
+    distance = np.abs(offset)
     smooth = ndimage.gaussian_filter(window, min(1.5, 0.25 * radius))
-    rim, fall = _rim(smooth, distance, radius)
+    rim, fall = _rim(smooth, offset, radius)
     strength = fall / slope * float(np.sqrt(2 * np.pi * rim))
     if strength < min_rim:
         return None
@@ -248,39 +249,62 @@ def _above_half(smooth: NDArray[np.float32], distance: NDArray[np.float64], rim:
     return filled if 0.6 < filled.sum() / disc.sum() < 1.5 else disc
 
 
-def _rim(smooth: NDArray[np.float32], distance: NDArray[np.float64], radius: float) -> tuple[float, float]:
-    """Distance between half and twice the radius at which the circle's mean falls fastest [px], and by how much."""
-    ring = np.floor(distance).astype(int)
+def _rim(smooth: NDArray[np.float32], offset: NDArray[np.complex128], radius: float) -> tuple[float, float]:
+    """Where the circle's mean falls fastest, between half and twice the radius [px], and by how much.
+
+    What falls on one side only is no rim: the part of the fall that varies as the cosine of the direction is taken
+    off. A closed rim has none, half a rim loses 64 % of its fall.
+    """
+    ring = np.floor(np.abs(offset)).astype(int)
     count = np.bincount(ring.ravel())
     mean = np.bincount(ring.ravel(), smooth.ravel()) / np.maximum(count, 1)
     fall = mean[:-1] - mean[1:]
     fall[count[1:] == 0] = -np.inf
     first, last = max(0, int(0.5 * radius)), int(np.ceil(2 * radius)) + 1
     best = first + int(np.argmax(fall[first:last]))
-    return best + 1.0, float(fall[best])
+    sides = [_one_sided(smooth[ring == r], offset[ring == r]) for r in (best, best + 1)]
+    return best + 1.0, float(fall[best]) - abs(sides[0] - sides[1])
+
+
+def _one_sided(values: NDArray[np.float32], offset: NDArray[np.complex128]) -> complex:
+    """Covariance of the values round a circle with the direction they lie in; 0 for a circle of one value."""
+    if not values.size:
+        return 0j
+    direction = offset / np.maximum(np.abs(offset), 1e-9)
+    return complex(np.mean(values * direction) - values.mean() * direction.mean())
 
 
 def _not_covered(shape: tuple[int, int], outlines: list[Outline]) -> list[Outline]:
-    """Those that lie less than half in ones with a stronger rim or in the fringe round them, top left first.
+    """Those that are objects of their own, top left first.
 
     The rim decides, not the blob's own strength: the bright fringe inside a large cavity breaks up into small
-    blobs that are stronger than the cavity, but only the cavity has a rim all round.
+    blobs that are stronger than the cavity, but only the cavity has a rim all round. What lies by half in a
+    stronger one or its first fringe is part of that; what lies further out but near is its second fringe, if its
+    rim is much weaker.
     """
     taken = np.zeros(shape, bool)
+    shadow = np.zeros(shape, np.float32)  # the strongest rim within whose second fringe a pixel lies
     kept = []
     for one in sorted(outlines, key=lambda one: (-one.rim, one.row, one.col)):
+        row, col, radius = one.disc
         window = taken[one.row : one.row + one.crop.shape[0], one.col : one.col + one.crop.shape[1]]
-        if window[one.crop].mean() < 0.5:
-            _fill_disc(taken, *one.disc[:2], _FRINGE * one.disc[2])
+        is_fringe = one.rim < _FAINT * shadow[int(row), int(col)]
+        if not is_fringe and window[one.crop].mean() < 0.5:
+            for canvas, reach, value in ((taken, _FRINGE, True), (shadow, _SECOND_FRINGE, one.rim)):
+                place, disc = _disc(shape, row, col, reach * radius)
+                canvas[place][disc] = np.maximum(canvas[place][disc], value)
             kept.append(one)
     return sorted(kept, key=lambda one: (one.row, one.col))
 
 
-def _fill_disc(taken: NDArray[np.bool_], row: float, col: float, radius: float) -> None:
-    r0, c0 = max(0, int(row - radius)), max(0, int(col - radius))
-    window = taken[r0 : int(row + radius) + 1, c0 : int(col + radius) + 1]
-    rows, cols = np.ogrid[r0 : r0 + window.shape[0], c0 : c0 + window.shape[1]]
-    window |= (rows + 0.5 - row) ** 2 + (cols + 0.5 - col) ** 2 <= radius**2
+def _disc(
+    shape: tuple[int, int], row: float, col: float, radius: float
+) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """A disc cut at the image's edge: its window, and which pixels of that it holds."""
+    rows = slice(max(0, int(row - radius)), min(shape[0], int(row + radius) + 1))
+    cols = slice(max(0, int(col - radius)), min(shape[1], int(col + radius) + 1))
+    y, x = np.ogrid[rows, cols]
+    return (rows, cols), (y + 0.5 - row) ** 2 + (x + 0.5 - col) ** 2 <= radius**2
 
 
 def _without_twins(blobs: Blobs) -> Blobs:
