@@ -121,12 +121,12 @@ def fuzz(count: int, seed: int, folder: Path) -> list[Outcome]:
         path.write_bytes(content)
         outcome = _ask(worker, path)
         if worker.poll() is not None:
+            _end(worker)
             worker = _start()
         outcomes.append(outcome)
         if not outcome.failed:
             path.unlink()
-    worker.kill()
-    worker.wait()
+    _end(worker)
     return outcomes
 
 
@@ -137,6 +137,12 @@ def _start() -> subprocess.Popen[str]:
     assert worker.stdout is not None
     worker.stdout.readline()  # it says "ready" when all is imported
     return worker
+
+
+def _end(worker: subprocess.Popen[str]) -> None:
+    worker.kill()
+    with worker:  # closes its pipes
+        pass
 
 
 def _ask(worker: subprocess.Popen[str], path: Path) -> Outcome:

@@ -25,7 +25,7 @@ from epistem.imaging.banner import find_banner
 from epistem.imaging.scalebar import ScaleBar, find_scale_bar
 
 COMMAND = "python -m benchmarks.scalebars"
-DRAWN = 400
+DRAWN = 210
 _FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral")
 _STYLES = ("white", "black", "box", "outline", "ticks", "strip", "split")
 _LABELS = ("nm", " nm", " µm", " μm", "µm", " um")

@@ -81,7 +81,9 @@ def test_the_metadata_are_plain_and_the_name_is_the_files(name: str, samples: Mo
 
 
 @pytest.mark.parametrize("name", READERS)
-@pytest.mark.parametrize("content", [b"", b"plain words\n" * 300, bytes(range(256)) * 20], ids=["empty", "text", "noise"])
+@pytest.mark.parametrize(
+    "content", [b"", b"plain words\n" * 300, bytes(range(256)) * 20], ids=["empty", "text", "noise"]
+)
 def test_foreign_bytes_are_refused_in_one_line_that_names_the_file(name: str, content: bytes, tmp_path: Path) -> None:
     suffix = next(suffix for suffix, reader in SUFFIXES.items() if reader == name)
     path = tmp_path / f"foreign{suffix}"

@@ -31,7 +31,7 @@ def blobby(draw: st.DrawFn) -> Micrograph:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(image=blobby(), tile_px=st.integers(64, 200))
 def test_tiled_equals_whole(name: str, image: Micrograph, tile_px: int) -> None:
     assert_same(detect(image, name, tile_px=4096), detect(image, name, tile_px=tile_px))

@@ -69,7 +69,7 @@ def test_a_flat_band_with_one_mark_but_no_print_is_no_strip() -> None:
 
 
 def test_a_caption_on_clipped_ground_under_fibres_is_no_strip() -> None:
-    image = with_strip()
+    image = with_strip().copy()
     image[:440] = np.where(np.arange(640) % 10 < 6, image[:440], 0)
     assert find_banner(image) is None
 

@@ -109,7 +109,9 @@ def _judged(
     row, col, shift, response = (np.concatenate(column) for column in zip(*peaks, strict=True))
     snr = response / noise if noise > 0 else np.zeros_like(response)
     factor = 2.0**level
-    blobs = Blobs(row * factor, col * factor, sigma * 2 ** (shift / SCALES_PER_OCTAVE), response, snr)
+    # Rounded: the last bit of a vectorised power depends on its place in the array, so on the tiles.
+    exact = np.round(sigma * 2 ** (shift / SCALES_PER_OCTAVE), 9)
+    blobs = Blobs(row * factor, col * factor, exact, response, snr)
     return blobs.take(np.abs(snr) >= min_snr)
 
 
@@ -137,8 +139,9 @@ def _peaks(stack: NDArray[np.float32], tile: Tile) -> tuple[NDArray[np.float64],
     best = (sign * at >= sign * below) & (sign * at > sign * above)
     rows, cols, below, at, above = (values[best] for values in (rows, cols, below, at, above))
     shift = _vertex(below, at, above)
-    row = rows + _vertex(*_line(middle, rows, cols, axis=0)) + tile.outer[0].start + 0.5
-    col = cols + _vertex(*_line(middle, rows, cols, axis=1)) + tile.outer[1].start + 0.5
+    # Whole numbers first: adding the tile's place last would round differently from tile to tile.
+    row = (rows + tile.outer[0].start) + (_vertex(*_line(middle, rows, cols, axis=0)) + 0.5)
+    col = (cols + tile.outer[1].start) + (_vertex(*_line(middle, rows, cols, axis=1)) + 0.5)
     return row, col, shift, at
 
 

@@ -77,7 +77,8 @@ def read_igor(path: Path) -> Micrograph | MicrographSeries:
 
 def _check_igor(path: Path) -> None:
     """igor2 allocates what the header asks for, so its lengths must lie in the file."""
-    start = path.open("rb").read(64)
+    with path.open("rb") as file:
+        start = file.read(64)
     order = "<" if start[:1] != b"\x00" else ">"
     version = int(np.frombuffer(start, order + "i2", 1)[0])
     where = {1: (2, 1), 2: (2, 3), 3: (2, 4), 5: (4, 15)}.get(version)

@@ -151,12 +151,13 @@ def is_exact(pixels: NDArray[Any], bar: Bar) -> bool:
 
 def length_px(pixels: NDArray[Any], bar: Bar) -> float:
     """Distance between the half-height points of both ends [px]."""
-    profile = pixels[bar.row0 : bar.row1, max(0, bar.col0 - 8) : bar.col1 + 8].astype(np.float64).mean(axis=0)
-    first = bar.col0 - max(0, bar.col0 - 8)
-    last = first + bar.length - 1
+    before = min(4, bar.col0)
+    profile = pixels[bar.row0 : bar.row1, bar.col0 - before : bar.col1 + 4].astype(np.float64).mean(axis=0)
+    first, last = before, before + bar.length - 1
     level = float(np.median(profile[first : last + 1]))
-    outside_left = np.median(profile[: max(1, first - 2)])
-    outside_right = np.median(profile[last + 3 :]) if len(profile) > last + 3 else profile[-1]
+    # The nearest pixel may be half bar, the next ones are the ground; farther out may lie the edge of a box.
+    outside_left = np.median(profile[: max(1, first - 1)])
+    outside_right = np.median(profile[min(last + 2, len(profile) - 1) :])
     left = _crossing(profile[: first + 3][::-1], (level + outside_left) / 2)
     right = _crossing(profile[last - 2 :], (level + outside_right) / 2)
     return float(last - 2 + right - (first + 2 - left))

@@ -102,7 +102,8 @@ def _signals(plugin: str, path: Path, **options: Any) -> list[dict[str, Any]]:
 
 
 def _check_mrc(path: Path) -> str:
-    header = path.open("rb").read(1024)
+    with path.open("rb") as file:
+        header = file.read(1024)
     if len(header) < 1024:
         raise ReadError(f"an MRC header is 1024 bytes, the file has {len(header)}")
     for order in ("<", ">"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, Slice
+from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, ReadError, Slice
 from epistem.imaging import sem_tags
 from epistem.imaging.border import as_recorded, check_declared, guarded
 from epistem.imaging.colour import from_colour
@@ -32,6 +33,7 @@ _STREAK = "a streak camera's axes are wavelength and time: lengths in nm have no
 @guarded
 def read_tiff(path: Path) -> Micrograph | MicrographSeries:
     """One image, or a series over the pages, z, t or channels that the file holds."""
+    missing = _check_pages(path)
     with tifffile.TiffFile(path) as tif:
         every = list(tif.series)
         if not every:
@@ -42,7 +44,42 @@ def read_tiff(path: Path) -> Micrograph | MicrographSeries:
         kept, left = _worth_reading(every)
         parts = [_part(path, tif, series) for series in kept]
     labels = [f"{i + 1} ({series.shape[0]} × {series.shape[1]})" for i, series in enumerate(kept)]
-    return with_warnings(together(parts, "channel", labels, path.name), left)
+    return with_warnings(together(parts, "channel", labels, path.name), [*missing, *left])
+
+
+def _check_pages(path: Path) -> list[str]:
+    """Follow the chain of pages once; a warning where it leaves the file.
+
+    tifffile follows a chain that bites its tail up to 2³² times.
+
+    Raises:
+        ReadError: it comes back to a page.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\x00", b"\x00+")
+        count_form, offset_form, entry = (order + "Q", order + "Q", 20) if big else (order + "H", order + "I", 12)
+        at = _unpacked(offset_form, head[8:] if big else head[4:])
+        seen: set[int] = set()
+        while at:
+            if at in seen:
+                raise ReadError(
+                    f"page {len(seen) + 1} of the TIFF points back to an earlier one; the file is damaged"
+                )
+            seen.add(at)
+            file.seek(at)
+            count = _unpacked(count_form, file.read(8))
+            if count is not None:
+                file.seek(at + struct.calcsize(count_form) + count * entry)
+                at = _unpacked(offset_form, file.read(8))
+            if count is None or at is None:
+                return [f"page {len(seen)} lies beyond the end of the file: it was cut short, and pages are missing"]
+    return []
+
+
+def _unpacked(form: str, data: bytes) -> int | None:
+    return int(struct.unpack_from(form, data)[0]) if len(data) >= struct.calcsize(form) else None
 
 
 def _worth_reading(every: list[Any]) -> tuple[list[Any], list[str]]:

@@ -27,10 +27,15 @@ def read_zarr(path: Path) -> Micrograph | MicrographSeries:
     """
     zarr = library("zarr", "afm")
     check_zarr(path)
-    store = str(path) if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
-    node = zarr.open(store, mode="r")
-    if isinstance(node, zarr.Array):
-        return _from_array(node, {}, [1.0] * node.ndim, [{"name": name} for name in "tczyx"[-node.ndim :]], path.name)
+    if path.is_dir():
+        return _from_node(zarr.open(str(path), mode="r"), path.name)
+    with zarr.storage.ZipStore(path, mode="r") as store:
+        return _from_node(zarr.open(store, mode="r"), path.name)
+
+
+def _from_node(node: Any, name: str) -> Micrograph | MicrographSeries:
+    if hasattr(node, "shape"):
+        return _from_array(node, {}, [1.0] * node.ndim, _usual_axes(node.ndim), name)
     attributes = dict(node.attrs)
     scales = (attributes.get("ome") or attributes).get("multiscales")
     if not scales:
@@ -39,12 +44,16 @@ def read_zarr(path: Path) -> Micrograph | MicrographSeries:
     level = first["datasets"][0]
     array = node[level["path"]]
     axes = [one if isinstance(one, dict) else {"name": one} for one in first.get("axes", [])]
-    axes = axes or [{"name": name} for name in "tczyx"[-array.ndim :]]
+    axes = axes or _usual_axes(array.ndim)
     steps = np.ones(array.ndim)
     for change in (*level.get("coordinateTransformations", []), *first.get("coordinateTransformations", [])):
         if change.get("type") == "scale":
             steps = steps * np.asarray(change["scale"], float)
-    return _from_array(array, attributes, [float(step) for step in steps], axes, path.name)
+    return _from_array(array, attributes, [float(step) for step in steps], axes, name)
+
+
+def _usual_axes(count: int) -> list[dict[str, Any]]:
+    return [{"name": letter} for letter in "tczyx"[-count:]]
 
 
 def _from_array(
