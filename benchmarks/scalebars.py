@@ -5,6 +5,8 @@
 The real images are the half of their folders that was not looked at while the rules were made. Their bars were
 read by eye, enlarged, against a ruler, before the program saw them (one, w0d5g_v3_f4_s5, again at eightfold: it had
 been read 2.5 px short); only the readings stand here, never the images.
+The first run on them had one wrong length (ce41e4e56d, "1.0 µm" read as "10 µm"); the check for a lost decimal point
+was made for it, so for that one image they are no longer unseen.
 """
 
 from __future__ import annotations
@@ -114,7 +116,8 @@ def texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.flo
     grain = gaussian_filter(rng.normal(size=(height, width)), rng.uniform(0.5, 4))
     slow = gaussian_filter(rng.normal(size=(height, width)), 40)
     mixed = grain / grain.std() + rng.uniform(0, 1.5) * slow / slow.std()
-    return np.clip(rng.uniform(80, 160) + rng.uniform(8, 30) * mixed, 0, 255)
+    shaded: NDArray[np.float64] = np.clip(rng.uniform(80, 160) + rng.uniform(8, 30) * mixed, 0, 255)
+    return shaded
 
 
 def draw(rng: np.random.Generator, style: str) -> Drawn:
@@ -151,8 +154,10 @@ def draw(rng: np.random.Generator, style: str) -> Drawn:
         for end in (x, x + length - thick):
             pen.rectangle((end, y - 2 * thick, end + thick - 1, y + 3 * thick - 1), fill=ink)
     drop = 3 * thick + 2 if style == "ticks" else thick + 4
-    edge = {"stroke_width": 1, "stroke_fill": ground} if style == "outline" else {}
-    pen.text((x + max(0, (length - wide) // 2), y + drop), text, fill=ink, font=font, **edge)
+    edge = 1 if style == "outline" else 0
+    pen.text(
+        (x + max(0, (length - wide) // 2), y + drop), text, fill=ink, font=font, stroke_width=edge, stroke_fill=ground
+    )
     return Drawn(_recorded(rng, picture), nm / length, style)
 
 
@@ -215,46 +220,56 @@ def real_cases(folder: Path) -> tuple[list[tuple[NDArray[Any], float, float]], l
     return [(grey(files[n]), nm / px, max(0.02, 1.5 / px)) for n, (nm, px) in zip(names, eye, strict=True)], names
 
 
-def main() -> None:
-    """Measure, and record."""
-    rng = np.random.default_rng(20)
+def record_share(name: str, result: Tally, target: str, data: str) -> None:
+    """Record the share that was read rightly, with its 90 % interval (Wilson)."""
+    n, share, z2 = result.bars, result.right / result.bars, 1.645**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = 1.645 * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    spread = {"low": middle - half, "high": middle + half}
+    record(name, share, **spread, target=target, command=COMMAND, data=f"{data}; interval: 90 %, Wilson")
+
+
+def measure_drawn(rng: np.random.Generator) -> tuple[Tally, int, int]:
+    """Drawn bars; then false alarms on how many textures without one."""
     drawn = [draw(rng, _STYLES[i % len(_STYLES)]) for i in range(DRAWN)]
     result = tally([(d.pixels, d.nm_per_px, 0.02) for d in drawn], [f"{i} {d.style}" for i, d in enumerate(drawn)])
     bare = [texture(rng, *(int(side) for side in rng.integers(64, 1025, 2))) for _ in range(100)]
-    alarms = sum(find_banner(image) is not None or find_scale_bar(image) is not None for image in bare)
-    print(f"drawn: {result}, {alarms} alarms on {len(bare)} textures")
-    data = f"{DRAWN} drawn bars in {len(_STYLES)} styles, seed 20"
-    looked = len(bare)
+    return result, sum(has_alarm(image) for image in bare), len(bare)
+
+
+def measure_real(folder: Path) -> tuple[Tally, int, int]:
+    """Real bars read by eye; then false alarms on how many real images without one."""
+    cases, names = real_cases(folder)
+    result = tally(cases, names)
+    files = {path.stem: path for path in folder.glob("*/images/*")}
+    silent = [find_scale_bar(grey(files[name])) for name in NO_LENGTH if name in files]
+    invented = sum(bar is not None and bar.length_nm is not None for bar in silent)
+    plain = [path for name in WITHOUT_BARS for path in sorted((folder / name / "images").glob("*.png"))]
+    return result._replace(wrong=result.wrong + invented), sum(has_alarm(grey(path)) for path in plain), len(plain)
+
+
+def has_alarm(pixels: NDArray[Any]) -> bool:
+    """Whether a strip or a bar is found."""
+    return find_banner(pixels) is not None or find_scale_bar(pixels) is not None
+
+
+def main() -> None:
+    """Measure, and record."""
+    result, alarms, looked = measure_drawn(np.random.default_rng(20))
+    print(f"drawn: {result}, {alarms} alarms on {looked} textures")
+    wrong, data = result.wrong, f"{DRAWN} drawn bars in {len(_STYLES)} styles, seed 20"
+    record_share("main.scalebar_read", result, "no target was set; right is within 2 %", data)
     folder = os.environ.get("EPISTEM_STUDY_DATA")
     if folder:
-        cases, names = real_cases(Path(folder))
-        real = tally(cases, names)
-        files = {path.stem: path for path in Path(folder).glob("*/images/*")}
-        silent = [find_scale_bar(grey(files[name])) for name in NO_LENGTH if name in files]
-        invented = sum(bar is not None and bar.length_nm is not None for bar in silent)
-        plain = [path for name in WITHOUT_BARS for path in sorted((Path(folder) / name / "images").glob("*.png"))]
-        real_alarms = sum(find_banner(grey(p)) is not None or find_scale_bar(grey(p)) is not None for p in plain)
-        print(
-            f"real: {real}, {invented} invented of {len(silent)}, {real_alarms} alarms on {len(plain)} without bars"
-        )
-        result = Tally(*(np.add(result, real._replace(wrong=real.wrong + invented)).tolist()))
-        alarms, looked = alarms + real_alarms, looked + len(plain)
-        data += f"; {len(cases)} real ones read by eye, {len(silent)} real images whose bar has no length"
+        real, more, plain = measure_real(Path(folder))
+        print(f"real: {real}, {more} alarms on {plain} without bars")
+        eye = f"{real.bars} real bars read by eye, {real.found} of them found"
+        record_share("main.scalebar_read_real", real, "no target was set; right is within 2 %, or 1.5 px", eye)
+        wrong, alarms, looked = wrong + real.wrong, alarms + more, looked + plain
+        data += f"; {eye}; {len(NO_LENGTH)} real images that show no length"
     else:
         print("EPISTEM_STUDY_DATA is not set: drawn images only", file=sys.stderr)
-    share = result.right / result.bars
-    spread = 1.645 * float(np.sqrt(share * (1 - share) / result.bars))
-    record("main.scalebar_found", result.found / result.bars, target=">= 0.9", command=COMMAND, data=data)
-    record(
-        "main.scalebar_read",
-        share,
-        low=share - spread,
-        high=share + spread,
-        target=">= 0.8 within 2 %",
-        command=COMMAND,
-        data=data + "; spread: 90 % of a share",
-    )
-    record("main.scalebar_wrong", result.wrong, target="0", command=COMMAND, data=data)
+    record("main.scalebar_wrong", wrong, target="0", command=COMMAND, data=data)
     empty = f"{looked} images without bar or strip"
     record("main.banner_false_alarms", alarms, target="0", command=COMMAND, data=empty)
 

@@ -181,7 +181,7 @@ def _hdf5_kind(path: Path) -> str:
     try:
         with h5py.File(path, "r") as file:
             return "hspy" if "Experiments" in file else "emd"
-    except OSError as error:
+    except Exception as error:  # h5py raises what it likes on a damaged file
         raise ReadError(f"{path} is a damaged HDF5 file; copy it again") from error
 
 

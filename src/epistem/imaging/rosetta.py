@@ -48,8 +48,8 @@ def read_emd(path: Path) -> Micrograph | MicrographSeries:
     """Thermo Fisher Velox, NCEM (Berkeley), Prismatic and py4DSTEM emd."""
     import h5py
 
+    check_hdf5(path, skip=("SpectrumStream", "SpectrumImage"))
     with h5py.File(path, "r") as file:
-        check_hdf5(file, skip=("SpectrumStream", "SpectrumImage"))
         # Spectrum streams decode to far more than their size in the file, and would be refused afterwards.
         options = {"select_type": "images"} if "Version" in file and "Data" in file else {}
     signals = _signals("emd", path, **options)
@@ -82,10 +82,7 @@ def read_mrc(path: Path) -> Micrograph | MicrographSeries:
 @guarded
 def read_hspy(path: Path) -> Micrograph | MicrographSeries:
     """HyperSpy's HDF5 files."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        check_hdf5(file)
+    check_hdf5(path)
     return _images(path, _signals("hspy", path), "z", "axis units")
 
 
