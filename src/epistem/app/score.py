@@ -18,10 +18,11 @@ Shape = tuple[int, int]
 
 
 class Annotated(NamedTuple):
-    """Where the objects of one image are: a file, and which image in it."""
+    """Where the objects of one image are: a file, which image in it, and of which series, if any."""
 
     path: Path
     image: str | None
+    series: str | None = None
 
     def load(self, shape: Shape | None) -> Instances:
         """The objects."""
@@ -69,6 +70,11 @@ def score(
     ours, theirs = annotated(found), annotated(truth)
     if len(ours) == len(theirs) == 1 and not set(ours) & set(theirs):
         ours = dict(zip(theirs, ours.values(), strict=True))
+    # Truth that names a file holds for each image of the series in it.
+    for name, one in ours.items():
+        if name not in theirs and one.series in theirs:
+            theirs[name] = theirs[one.series]
+    whole = {one.series for one in ours.values()} - set(ours)
     names = [name for name in theirs if name in ours]
     if not names:
         raise RecordError(
@@ -84,7 +90,7 @@ def score(
         tuple(matches),
         pool(matches),
         tuple(name for name in ours if name not in theirs),
-        tuple(name for name in theirs if name not in ours),
+        tuple(name for name in theirs if name not in ours and name not in whole),
     )
 
 
@@ -128,9 +134,13 @@ def _in_results(results: Path) -> dict[str, Annotated]:
     found = {}
     for path in sorted((results / "images").rglob(RESULT)):
         record = FileRecord.model_validate_json(path.read_text("utf-8"))
+        stem = Path(record.file).stem
         for image in record.images:
-            stem = Path(record.file).stem + (f" {Path(image.folder).name}" if len(record.images) > 1 else "")
-            found[stem] = Annotated(results / image.folder / "objects.coco.json", None)
+            coco = results / image.folder / "objects.coco.json"
+            if len(record.images) == 1:
+                found[stem] = Annotated(coco, None)
+            else:
+                found[f"{stem} {Path(image.folder).name}"] = Annotated(coco, None, series=stem)
     return found
 
 

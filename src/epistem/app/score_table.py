@@ -33,7 +33,7 @@ def as_record(scores: Scores) -> dict[str, Any]:
 
 
 def print_scores(scores: Scores, *, method: str, by: str, iou: float) -> None:
-    """A row an image, the pooled row, and the mean over images with its interval."""
+    """A row an image, the pooled row, and below it the means over images with their intervals."""
     from rich.console import Console
     from rich.table import Table
 
@@ -48,10 +48,11 @@ def print_scores(scores: Scores, *, method: str, by: str, iou: float) -> None:
     pooled = scores.pooled
     counts = (str(pooled.tp), str(pooled.fp), str(pooled.fn))
     table.add_row("pooled", *counts, _share(pooled.precision), _share(pooled.recall), _share(pooled.f1))
-    means = (pooled.mean_precision, pooled.mean_recall, pooled.mean_f1)
-    table.add_row("mean over images", "", "", "", *(_interval(mean) for mean in means))
     console = Console()
     console.print(table)
+    means = {"precision": pooled.mean_precision, "recall": pooled.mean_recall, "F1": pooled.mean_f1}
+    told = ", ".join(f"{name} {_interval(mean)}" for name, mean in means.items())
+    console.print(f"Mean over images: {told}")
     for names, side in ((scores.only_found, "found"), (scores.only_true, "true")):
         if names:
             console.print(f"{len(names)} images have {side} objects only and are not scored: {', '.join(names)}")
@@ -62,4 +63,6 @@ def _share(value: float | None) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
+    if interval is None:
+        return "–"
+    return f"{interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f}, {interval.coverage:.0%})"
