@@ -114,6 +114,11 @@ def test_our_gwyddion_tree_is_that_of_gwyfile(tmp_path: Path) -> None:
     assert {k: v for k, v in ours["/0/data"].items() if k in ("xres", "xreal")} == {"xres": 4, "xreal": 8e-9}
 
 
+def test_a_gwyddion_string_without_end_is_refused() -> None:
+    with pytest.raises(ReadError, match="no end"):
+        parse_gwy(b"GWYP" + b"GwyContainer\x00" + b"\x05\x00\x00\x00" + b"/0/da")
+
+
 @pytest.mark.parametrize("keep", range(5, 60, 7))
 def test_a_gwyddion_file_cut_anywhere_is_refused(keep: int, tmp_path: Path) -> None:
     data = gwy(tmp_path / "a.gwy").read_bytes()

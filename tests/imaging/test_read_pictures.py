@@ -124,10 +124,19 @@ def test_a_png_that_declares_terapixels_is_refused_at_once(tmp_path: Path) -> No
         read(path)
 
 
-def test_pillows_own_limit_is_put_back(tmp_path: Path) -> None:
-    before = Image.MAX_IMAGE_PIXELS
+def test_a_gif_of_gigapixels_in_a_few_bytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(GREY), "small.gif")
+    data = bytearray(path.read_bytes())
+    data[6:10] = struct.pack("<HH", 43_000, 43_000)  # under the limit, and more than any packing gives
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match="values in a file of"):
+        read(path)
+
+
+def test_pillows_own_limit_is_passed_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
     read_picture(saved(tmp_path, Image.fromarray(GREY)))
-    assert before == Image.MAX_IMAGE_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 7
 
 
 HITACHI = """[SemImageFile]
@@ -171,3 +180,14 @@ def test_a_text_file_of_no_vendor_is_left_alone(tmp_path: Path) -> None:
     path = saved(tmp_path, Image.fromarray(GREY), "sem.jpg")
     path.with_suffix(".txt").write_text("PixelSize=3\n")
     assert one(read_picture(path)).calibration is None
+
+
+def test_a_later_frame_of_gigapixels_is_refused_at_once(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.roll(GREY, i, axis=0)) for i in range(2)]
+    path = saved(tmp_path, frames[0], "film.gif", save_all=True, append_images=frames[1:])
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"\x2c\x00\x00\x00\x00" + struct.pack("<HH", 60, 40))  # the last frame's place and size
+    data[at + 5 : at + 9] = struct.pack("<HH", 43_000, 43_000)
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match="frame 1"):
+        read(path)

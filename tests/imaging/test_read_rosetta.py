@@ -143,6 +143,14 @@ def test_two_detectors_are_a_series_over_channels_with_their_names() -> None:
     assert [image.slice.label for image in found if image.slice] == ["HAADF", "BF"]
 
 
+def test_a_warning_of_one_detector_is_not_told_of_all() -> None:
+    odd: Axes = [("y", "ps", 1.0, False), ("x", "nm", 3.0, False)]
+    found = images(signal(np.zeros((4, 5)), odd, "streak"), signal(np.ones((4, 5)), Y + X, "BF"))
+    assert isinstance(found, MicrographSeries)
+    assert found[0].warnings != ()
+    assert found[1].warnings == found.warnings == ()
+
+
 def test_a_conversion_that_fails_leaves_its_field_unknown() -> None:
     one = signal(np.zeros((4, 5)), Y + X, HV="high", Mag=[], Mode="STEM")
     beam = "Acquisition_instrument.TEM."

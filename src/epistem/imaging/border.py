@@ -21,6 +21,8 @@ from epistem.core import DependencyMissing, EpistemError, Micrograph, Micrograph
 
 MAX_BYTES = 4 * 2**30
 """The most pixels [bytes] that one file may declare."""
+SMALL_BYTES, MOST_PACKED = 2**26, 20_000
+"""Above 64 MiB, no file holds more than so many times its own size (deflate packs 1,032 : 1, LZW 2,700 : 1)."""
 
 Reader = Callable[[Path], Micrograph | MicrographSeries]
 _LOUD = ("rsciio", "tifffile", "PIL", "h5py", "zarr", "igor2", "pySPM")
@@ -48,12 +50,17 @@ def guarded(reader: Reader) -> Reader:
     return read_safely
 
 
-def check_declared(what: str, shape: tuple[int, ...], itemsize: int) -> None:
+def check_declared(what: str, shape: tuple[int, ...], itemsize: int, *, path: Path | None = None) -> None:
     """Refuse an array before any of it is allocated.
+
+    Args:
+        what: it is called in the message.
+        shape, itemsize: as the file declares them [bytes].
+        path: the file, where its size bounds what it can hold.
 
     Raises:
         NotAnImage: it has no pixel.
-        ReadError: it is larger than MAX_BYTES.
+        ReadError: it is larger than MAX_BYTES, or than anything that could be packed into the file.
     """
     count = prod(int(length) for length in shape)
     if count <= 0:
@@ -63,6 +70,8 @@ def check_declared(what: str, shape: tuple[int, ...], itemsize: int) -> None:
             f"{what} declares {_times(shape)} values, {count * itemsize / 2**30:.3g} GiB; "
             f"the limit is {MAX_BYTES / 2**30:g} GiB, so crop or bin it first"
         )
+    if path is not None and count * itemsize > max(SMALL_BYTES, MOST_PACKED * path.stat().st_size):
+        raise ReadError(f"{what} declares {_times(shape)} values in a file of {path.stat().st_size} bytes; damaged?")
 
 
 def library(name: str, extra: str) -> ModuleType:

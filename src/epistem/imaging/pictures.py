@@ -33,9 +33,7 @@ def read_picture(path: Path) -> Micrograph | MicrographSeries:
     with _any_size(), Image.open(path, formats=FORMATS) as picture:
         cols, rows = picture.size
         frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-        check_declared(
-            "the picture", (frames, rows, cols), 4 if picture.mode in ("I", "F") else len(picture.getbands())
-        )
+        check_declared("the picture", (frames, rows, cols), _bytes_a_pixel(picture), path=path)
         facts, entries = beside(path, cols)
         like = Micrograph(
             np.zeros((1, 1), np.uint8),
@@ -50,9 +48,15 @@ def read_picture(path: Path) -> Micrograph | MicrographSeries:
         images = []
         for i in range(frames):
             picture.seek(i)
+            # A frame that reaches beyond the GIF's first one enlarges the picture.
+            check_declared(f"frame {i}", picture.size[::-1], _bytes_a_pixel(picture), path=path)
             images.append(_frame(picture, like))
     coloured = any(isinstance(image, MicrographSeries) for image in images)
     return together(images, "channel" if coloured else "t", [str(i) for i in range(frames)], path.name)
+
+
+def _bytes_a_pixel(picture: Image.Image) -> int:
+    return 4 if picture.mode in ("I", "F") else len(picture.getbands())
 
 
 def _frame(picture: Image.Image, like: Micrograph) -> Micrograph | MicrographSeries:

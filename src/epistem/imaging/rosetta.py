@@ -72,6 +72,9 @@ def read_mrc(path: Path) -> Micrograph | MicrographSeries:
     """MRC and CCP4 maps, of either byte order; a volume is a series over z."""
     order = _check_mrc(path)
     signals = _signals("mrc", path, endianness=order)
+    if order == ">":  # RosettaSciIO 0.15 turns the header's bytes, and leaves the pixels' as they are
+        data = signals[0]["data"]
+        signals[0]["data"] = data.view(data.dtype.newbyteorder())
     # No cell length, or a negative one (Direct Electron's), is how an MRC says that it does not know.
     for axis in signals[0]["axes"]:
         if not float(axis["scale"]) > 0:

@@ -18,15 +18,28 @@ from epistem.imaging.border import MAX_BYTES, check_declared
 _ZARR_METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 
 
-# The HDF5 library crashes on some damaged files (a flipped bit in a string's heap address, 1 of 8,000 damaged files),
-# and a crash takes the whole batch with it. So another process goes first, over all that is small.
+# A flipped bit in a string's heap address makes the HDF5 library crash (1 of 8,000 damaged files), which takes the
+# whole batch with it, or ask for gigabytes (1 of 12,000). So another process goes first, over all that is small.
 _GO_FIRST = """
 import sys, h5py
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+except (ImportError, ValueError):
+    pass
 def look(name, item):
     for key in item.attrs:
-        item.attrs[key]
-    if isinstance(item, h5py.Dataset) and item.size and item.size * item.dtype.itemsize < 2**26:
-        item[()]
+        try:
+            item.attrs[key]
+        except (OSError, MemoryError):
+            sys.exit(3)
+        except Exception:
+            pass
+    try:
+        if isinstance(item, h5py.Dataset) and item.size and item.size * item.dtype.itemsize < 2**26:
+            item[()]
+    except Exception:
+        pass
 with h5py.File(sys.argv[1], "r") as file:
     look("/", file)
     file.visititems(look)
@@ -52,7 +65,7 @@ def check_hdf5(path: Path, skip: tuple[str, ...] = ()) -> None:
 
     def look(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.size and not any(word in name for word in skip):
-            check_declared(f"data set {name!r}", item.shape, item.dtype.itemsize)
+            check_declared(f"data set {name!r}", item.shape, item.dtype.itemsize, path=path)
 
     with h5py.File(path, "r") as file:
         file.visititems(look)
@@ -66,6 +79,8 @@ def _let_another_go_first(path: Path) -> None:
         raise ReadError(
             f"the HDF5 library does not come to an end with it in {_PATIENCE_S} s; it is damaged"
         ) from None
+    if code == 3:
+        raise ReadError("an attribute in the HDF5 file cannot be read; the file is damaged, copy it again")
     if code not in (0, 1):  # 1 is an ordinary error, which will be met and told here
         raise ReadError("the HDF5 library crashes on it; the file is damaged, copy it again")
 

@@ -39,8 +39,8 @@ def read_tiff(path: Path) -> Micrograph | MicrographSeries:
         if not every:
             raise NotAnImage("a TIFF without a page")
         for series in every:
-            check_declared("the TIFF", series.shape, series.dtype.itemsize)
-        check_declared("the TIFF", (sum(prod(series.shape) for series in every),), 1)
+            check_declared("the TIFF", series.shape, series.dtype.itemsize, path=path)
+        check_declared("the TIFF", (sum(prod(series.shape) * series.dtype.itemsize for series in every),), 1)
         kept, left = _worth_reading(every)
         parts = [_part(path, tif, series) for series in kept]
     labels = [f"{i + 1} ({series.shape[0]} × {series.shape[1]})" for i, series in enumerate(kept)]

@@ -116,7 +116,8 @@ def pixel_size(rows: Spacing, cols: Spacing, detail: str) -> PixelSize:
 
 
 def _plain(unit: str | None) -> str:
-    text = (unit or "").strip().replace(" ", "").replace("μ", "µ").replace("Å", "Å").strip("\x00")
+    text = (unit or "").strip(" \x00").replace(" ", "")
+    text = text.replace("\u03bc", "µ").replace("\u212b", "Å")  # the Greek letter, the sign of the unit
     if text == "A":
         return "Å"
     low = text.lower()
