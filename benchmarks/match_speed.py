@@ -103,8 +103,8 @@ def main() -> None:
         target=">= 5",
         command="python -m benchmarks.match_speed",
         data=(
-            f"{OBJECTS} found with {OBJECTS} true discs on {SIZE}², published order, same pairs; median processor time "
-            f"of {REPEATS}, pycocotools without its encoding; {'; '.join(times for *_, times in results)}; "
+            f"{OBJECTS} found with {OBJECTS} true discs on {SIZE}², published order, same pairs; median processor "
+            f"time of {REPEATS}, pycocotools without its encoding; {'; '.join(times for *_, times in results)}; "
             "the smaller ratio, with its smallest and largest single one"
         ),
     )
