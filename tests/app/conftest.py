@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,3 +31,9 @@ def folder(tmp_path: Path) -> Path:
         write_discs(images / f"im{i}.tif", n=9 + i, seed=i)
     (images / "broken.tif").write_text("this is no picture", "utf-8")
     return images
+
+
+@pytest.fixture
+def discs() -> Callable[..., None]:
+    """`write_discs(path, n=…, seed=…, nm_per_px=…)`."""
+    return write_discs

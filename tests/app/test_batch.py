@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from epistem.app import batch, worker
@@ -203,3 +205,25 @@ def test_run_json_names_settings_versions_and_inputs(folder: Path, tmp_path: Pat
     assert told["files"]["im0.tif"] == [result.records[0].images[0].id]
     assert told["versions"]["epistem"]
     assert list(told["failed"]) == ["broken.tif"]
+
+
+def test_each_image_of_a_stack_is_analysed_and_carries_its_index(tmp_path: Path, discs: Callable[..., None]) -> None:
+    import tifffile
+
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    pages = []
+    for n in (4, 6):
+        discs(images / "one.tif", n=n)
+        pages.append(tifffile.imread(images / "one.tif"))
+    (images / "one.tif").unlink()
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": 2.0}
+    tifffile.imwrite(images / "stack.tif", np.stack(pages), imagej=True, resolution=(2, 2), metadata=metadata)
+    run(images, out)
+    rows = rows_of(out / "images.csv")
+    assert [(row["file"], row["axis"], row["slice"], row["count"]) for row in rows] == [
+        ("stack.tif", "z", "0", "4"),
+        ("stack.tif", "z", "1", "6"),
+    ]
+    assert [row["slice"] for row in rows_of(out / "objects.csv")] == ["0"] * 4 + ["1"] * 6
+    assert (out / "images" / "stack.tif" / "0001" / "report.html").is_file()

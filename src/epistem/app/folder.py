@@ -73,6 +73,8 @@ def _image_row(record: FileRecord, image: ImageRecord) -> dict[str, object]:
     row: dict[str, object] = {
         "image": image.name,
         "file": record.file,
+        "axis": image.axis,
+        "slice": image.slice,
         "specimen": record.specimen,
         "rows": image.shape[0],
         "columns": image.shape[1],
@@ -93,9 +95,11 @@ def _write_objects(results: Path, records: Sequence[FileRecord]) -> None:
     for record, image in _images(records):
         table = pq.read_table(results / image.folder / "objects.parquet").to_pandas()
         if len(table):
-            tables.append(table.assign(image=image.name, specimen=record.specimen))
-    everything = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"image": [], "specimen": []})
-    first = ["image", "specimen"]
+            tables.append(table.assign(image=image.name, slice=image.slice, specimen=record.specimen))
+    everything = (
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"image": [], "slice": [], "specimen": []})
+    )
+    first = ["image", "slice", "specimen"]
     columns = {name: everything[name].to_numpy() for name in first + [c for c in everything if c not in first]}
     for suffix in (".csv", ".parquet"):
         write_table(results / f"objects{suffix}", columns)

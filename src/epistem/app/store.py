@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from epistem.core import Quantity, RecordError
+from epistem.core import Axis, Quantity, RecordError
 
 RESULT = "result.json"
 SCHEMA = "epistem.result/1"
@@ -35,6 +35,7 @@ class ImageRecord(BaseModel):
 
     Attributes:
         name: file, with the slice in brackets where it is of a series.
+        axis, slice: which image of its series it is, counted from 0; None for a single image.
         folder: where its files lie, relative to the results folder.
         id: hash of the pixels.
         n_objects: how many were found.
@@ -46,6 +47,8 @@ class ImageRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    axis: Axis | None
+    slice: int | None
     folder: str
     id: str
     shape: tuple[int, int]

@@ -16,6 +16,7 @@ from epistem.report.export import (
     write_imagej_rois,
     write_labels,
     write_table,
+    write_yolo,
 )
 from epistem.report.overlay import overlay_png
 from epistem.report.render import render_html
@@ -27,6 +28,7 @@ EXPORTS = (
     ("Masks (COCO)", "objects.coco.json"),
     ("Outlines (GeoJSON)", "objects.geojson"),
     ("ImageJ ROIs", "rois.zip"),
+    ("YOLO-seg", "yolo.txt"),
     ("Label image", "labels.tif"),
     ("Overlay", "overlay.png"),
 )
@@ -63,6 +65,7 @@ def write_image(analysis: Analysis, folder: Path) -> None:
     write_coco(folder / "objects.coco.json", [(micrograph.name, found)])
     write_geojson(folder / "objects.geojson", found)
     write_imagej_rois(folder / "rois.zip", found)
+    write_yolo(folder / "yolo.txt", found)
     exports = list(EXPORTS)
     if found.crops is None:
         exports.remove(("Label image", "labels.tif"))
@@ -86,9 +89,11 @@ def write_image(analysis: Analysis, folder: Path) -> None:
 
 def _record(analysis: Analysis, folder: Path) -> ImageRecord:
     micrograph = analysis.micrograph
-    scale = micrograph.calibration
+    scale, place = micrograph.calibration, micrograph.slice
     return ImageRecord(
         name=micrograph.name,
+        axis=place.axis if place else None,
+        slice=place.position if place else None,
         folder=folder.as_posix(),
         id=micrograph.id,
         shape=micrograph.shape,
