@@ -30,6 +30,8 @@ def record(
         command: what to type to measure it again.
         data: what it was measured on.
     """
+    if low is not None and high is not None and not low <= value <= high:
+        raise ValueError(f"{name}: {value} does not lie between {low} and {high}")
     path = ROOT / "results" / f"{name.partition('.')[0]}.json"
     rows = json.loads(path.read_text("utf-8")) if path.exists() else []
     rows = [row for row in rows if row["name"] != name]

@@ -47,10 +47,12 @@ def main() -> int:
             values = ratios(detector, scene)
             everything += values
             spread = np.quantile(values, [0.05, 0.5, 0.95]).round(3) if values else "none"
-            print(f"{detector} {scene.defocus_nm:g} nm, {scene.pixel_nm} nm/px: n {len(values)}, 5 % median 95 % {spread}")
+            where = f"{scene.defocus_nm:g} nm, {scene.pixel_nm} nm/px"
+            print(f"{detector} {where}: n {len(values)}, 5 % median 95 % {spread}")
         low, middle, high = np.quantile(everything, [0.05, 0.5, 0.95])
         name = "main.baseline_size_bias" + ("" if detector == "log" else f".{detector}")
-        data = f"{detector}, {len(everything)} matched cavities in {len(SCENES) * len(SEEDS)} simulated fields; 5 % and 95 %"
+        fields = len(SCENES) * len(SEEDS)
+        data = f"{detector}, {len(everything)} matched cavities in {fields} simulated fields; 5 % and 95 %"
         record(
             name,
             round(float(middle), 3),

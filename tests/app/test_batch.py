@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from epistem.app import batch, worker
 from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
@@ -183,9 +185,6 @@ def test_samples_give_thickness_and_groups(folder: Path, tmp_path: Path) -> None
 
 
 def test_masks_of_another_tool_are_measured_instead(folder: Path, tmp_path: Path) -> None:
-    import numpy as np
-    import tifffile
-
     masks = tmp_path / "masks"
     masks.mkdir()
     labels = np.zeros((160, 224), np.uint16)
@@ -208,8 +207,6 @@ def test_run_json_names_settings_versions_and_inputs(folder: Path, tmp_path: Pat
 
 
 def test_each_image_of_a_stack_is_analysed_and_carries_its_index(tmp_path: Path, discs: Callable[..., None]) -> None:
-    import tifffile
-
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     pages = []
@@ -227,3 +224,83 @@ def test_each_image_of_a_stack_is_analysed_and_carries_its_index(tmp_path: Path,
     ]
     assert [row["slice"] for row in rows_of(out / "objects.csv")] == ["0"] * 4 + ["1"] * 6
     assert (out / "images" / "stack.tif" / "0001" / "report.html").is_file()
+
+
+def test_with_found_an_image_without_masks_fails_and_is_not_detected_instead(folder: Path, tmp_path: Path) -> None:
+    masks, out, settings = tmp_path / "masks", tmp_path / "out", make_settings()
+    masks.mkdir()
+    labels = np.zeros((160, 224), np.uint16)
+    labels[10:20, 10:20] = 1
+    tifffile.imwrite(masks / "im0_masks.tif", labels)
+    (folder / "broken.tif").unlink()
+    jobs = make_jobs(list_files([folder], out), settings, found=masks)
+    result = run_batch(jobs, settings, out, workers=1)
+    assert [(record.file, record.images[0].n_objects) for record in result.records] == [("im0.tif", 1)]
+    assert [error.file for error in result.errors] == ["im1.tif", "im2.tif"]
+    assert "holds no masks for it" in result.errors[0].why
+
+
+def test_a_result_half_made_anew_does_not_count_as_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(folder, out)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "overlay_png", lambda *_: (_ for _ in ()).throw(MemoryError))
+        assert len(run(folder, out, make_settings(seed=1)).records) == 0
+    assert run(folder, out).reused == 0
+
+
+def test_slices_of_a_longer_stack_do_not_stay(tmp_path: Path, discs: Callable[..., None]) -> None:
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for n in (3, 2):
+        tifffile.imwrite(images / "stack.tif", np.full((n, 40, 50), 7, np.uint8), imagej=True)
+        run(images, out)
+    assert sorted(path.name for path in (out / "images" / "stack.tif").iterdir() if path.is_dir()) == ["0000", "0001"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names outside UTF-8")
+def test_a_name_outside_utf8_fails_alone(folder: Path, tmp_path: Path) -> None:
+    good = (folder / "im0.tif").read_bytes()
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.tif")).write_bytes(good)
+    result = run(folder, tmp_path / "out")
+    assert len(result.records) == 3
+    assert {error.file: error.why for error in result.errors}["bad\\xff.tif"] == "its name is not UTF-8; rename it"
+
+
+def test_jobs_carry_whole_paths_for_workers_elsewhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    jobs = make_jobs(list_files([Path("images")], tmp_path / "out"), make_settings())
+    assert all(job.path.is_absolute() for job in jobs)
+    assert [job.name for job in jobs] == ["broken.tif", "im0.tif", "im1.tif", "im2.tif"]
+
+
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_an_out_that_is_a_file_is_a_usage_error(folder: Path, tmp_path: Path, inside: str) -> None:
+    (tmp_path / "file").write_text("x", "utf-8")
+    with pytest.raises(SettingsError, match="cannot be written to"):
+        run(folder, tmp_path / "file" / inside)
+
+
+def test_images_inside_the_results_folder_are_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="lie in --out"):
+        list_files([folder], folder)
+
+
+def test_a_file_that_may_not_be_opened_fails_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_open = Path.open
+
+    def guarded(self: Path, *args: object, **rest: object) -> object:
+        if self.name == "im1.tif":
+            raise PermissionError(13, "Permission denied")
+        return true_open(self, *args, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "open", guarded)
+    result = run(folder, tmp_path / "out")
+    assert [record.file for record in result.records] == ["im0.tif", "im2.tif"]
+    assert {error.file: error.why for error in result.errors}["im1.tif"].startswith("im1.tif may not be read")

@@ -39,6 +39,10 @@ def test_all_good_is_0_and_json_is_whole(folder: Path, tmp_path: Path) -> None:
         (["analyze", "FOLDER", "--out", "x", "--set", "min_diameter_px"], "name=value"),
         (["analyze", "FOLDER", "--out", "x", "--thickness-nm", "-5"], "thickness_nm"),
         (["analyze", "FOLDER"], "--out"),
+        (["analyze", "FOLDER", "--out", "x", "--set", "min_diameter_px=abc"], "min_diameter_px"),
+        (["analyze", "FOLDER", "--out", "x", "--seed", "-1"], "seed"),
+        (["analyze", "FOLDER", "--out", "x", "--samples", "nowhere.csv"], "nowhere.csv"),
+        (["analyze", "FOLDER", "--out", "x", "--found", "nowhere"], "none of that name"),
         (["frobnicate"], "frobnicate"),
     ],
 )
@@ -47,6 +51,12 @@ def test_a_wrong_command_is_2_and_one_clear_line(folder: Path, words: list[str],
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_with_json_a_wrong_command_is_told_as_json_too(tmp_path: Path) -> None:
+    done = epistem("analyze", "nowhere", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 2
+    assert "none of that name" in json.loads(done.stdout)["error"]
 
 
 def test_read_prints_shape_type_and_pixel_size_with_its_source(folder: Path) -> None:

@@ -59,6 +59,32 @@ def test_a_broken_arrival_is_told_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+def test_a_failure_is_not_tried_again_when_something_else_arrives(folder: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "broken.tif").write_text("no picture", "utf-8")
+    told: list[str] = []
+    looks = iter(range(12))
+
+    def stop() -> bool:
+        look = next(looks)
+        if look == 4:
+            (inbox / "new.tif").write_bytes((folder / "im0.tif").read_bytes())
+        return look == 11
+
+    last = watch(
+        inbox,
+        make_settings(),
+        tmp_path / "out",
+        every_s=0.01,
+        progress=lambda _done, _total, outcome: told.append(outcome.file),
+        stop=stop,
+    )
+    assert told == ["broken.tif", "new.tif"]
+    assert last is not None
+    assert [error.file for error in last.errors] == ["broken.tif"]
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="none of that name"):
         watch(tmp_path / "nowhere", make_settings(), tmp_path / "out")

@@ -97,7 +97,16 @@ class TestEveryDetector:
             make_detector(name, sigma=3)
 
     @pytest.mark.parametrize(
-        "bad", [{"contrast": "grey"}, {"min_diameter_px": 50, "max_diameter_px": 10}, {"tile_px": 2}]
+        "bad",
+        [
+            {"contrast": "grey"},
+            {"min_diameter_px": "abc"},
+            {"min_diameter_px": None},
+            {"max_diameter_px": float("inf")},
+            {"tile_px": 100.5},
+            {"min_diameter_px": 50, "max_diameter_px": 10},
+            {"tile_px": 2},
+        ],
     )
     def test_meaningless_settings_are_refused(self, name: str, bad: dict[str, object]) -> None:
         with pytest.raises(SettingsError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -48,6 +50,8 @@ def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
     """
     listed: dict[Path, str] = {}
     for path in paths:
+        if results.resolve() in (path.resolve(), *path.resolve().parents):
+            raise SettingsError(f"the images in {path} lie in --out {results}; choose an --out of its own")
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if _is_image(file, path, results))
             listed.update({file: file.relative_to(path).as_posix() for file in inside})
@@ -57,7 +61,7 @@ def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
             raise SettingsError(f"{path}: wanted a file or a folder of micrographs; there is none of that name")
     if not listed:
         raise SettingsError(
-            f"no micrograph in {', '.join(map(str, paths))}; `epistem read --formats` lists what can be read"
+            f"no micrograph in {', '.join(map(str, paths))}; `epistem formats` lists what can be read"
         )
     return _with_unique_names(listed)
 
@@ -75,19 +79,26 @@ def make_jobs(
         RecordError: annotations that do not fit the files.
     """
     files = list(files)
-    annotations: dict[str, Path] = {}
+    annotations: Mapping[str, Path] = {}
     if found is not None:
         from epistem.detect.adapters import annotations_for
 
-        annotations = annotations_for(found, [name for _, name in files])
+        if not found.exists():
+            raise SettingsError(f"--found {found}: wanted a file or folder of masks; there is none of that name")
+        annotations = annotations_for(found, {name: path for path, name in files})
     jobs = []
     for path, name in files:
         row = samples.row_for(name) if samples else None
         thickness = (row.thickness_nm, row.thickness_error_nm) if row else (None, None)
         specimen = row.specimen if row else None
-        truth = annotations.get(name)
-        key = job_key(settings.key(), path, _companion(path), specimen, *thickness, truth)
-        jobs.append(Job(path, name, key, specimen, *thickness, truth))
+        masks = annotations.get(name)
+        refused = f"{found} holds no masks for it; add them, or leave --found out" if found and not masks else None
+        if not _is_utf8(name):
+            name, refused = _escaped(name), "its name is not UTF-8; rename it"
+        key = job_key(settings.key(), path, _companion(path), specimen, *thickness, masks)
+        # Whole paths: a worker on a cluster starts in a folder of its own.
+        whole = masks.absolute() if masks else None
+        jobs.append(Job(path.absolute(), name, key, specimen, *thickness, whole, refused))
     return jobs
 
 
@@ -100,6 +111,7 @@ def run_batch(
     workers: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
+    known: Mapping[str, FileError] | None = None,
 ) -> BatchResult:
     """Analyse all jobs that are not done yet, and write the folder's tables and report.
 
@@ -111,16 +123,22 @@ def run_batch(
         workers: processes on this machine; None is one a core, 1 works in this process.
         cluster: address of a running Dask scheduler instead, "tcp://host:8786". It must see the same files.
         progress: called after each file.
+        known: failures of a run before, by file, that need not be tried again.
+
+    Raises:
+        SettingsError: `results` cannot be made a folder, or no scheduler answers.
+        RecordError: the tables or the report cannot be written.
     """
+    _make_folder(results)
     done: dict[str, FileRecord | FileError] = {}
     waiting = []
     for job in jobs:
-        record = finished(results, job)
+        record = finished(results, job) or (known or {}).get(job.name)
         if record is None:
             waiting.append(job)
         else:
             done[job.name] = record
-    reused = len(done)
+    reused = sum(isinstance(outcome, FileRecord) for outcome in done.values())
     for outcome in _run(waiting, settings, results, workers=workers, cluster=cluster):
         done[outcome.file] = outcome
         if progress:
@@ -136,12 +154,17 @@ def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileErr
     """The record of a job, or why there is none; never raises for what a file can do."""
     from epistem.app.worker import run_job
 
+    if job.refused:
+        return FileError(file=job.name, kind="RecordError", why=job.refused)
     try:
         return run_job(job, settings, results)
     except EpistemError as error:
         # Reports are forwarded: the file by its name in the folder, not by where it lay on this machine.
         why = _one_line(error).replace(str(job.path), job.name)
         return FileError(file=job.name, kind=type(error).__name__, why=why)
+    except OSError as error:  # readers and writers say what they can; this is a folder that could not be made
+        why = f"its results could not be written: {error.strerror or error}; make room or choose another --out"
+        return FileError(file=job.name, kind="OSError", why=why)
     except MemoryError:
         return FileError(
             file=job.name, kind="MemoryError", why="needs more memory than there is; try fewer --workers"
@@ -159,8 +182,9 @@ def _run(
 ) -> Iterator[FileRecord | FileError]:
     if not jobs:
         return
-    results.mkdir(parents=True, exist_ok=True)
-    wanted = workers or min(len(jobs), os.cpu_count() or 1)
+    from dask.system import CPU_COUNT  # what this process may use, also in a container
+
+    wanted = workers or min(len(jobs), CPU_COUNT)
     if wanted == 1 and cluster is None:
         for job in jobs:
             yield attempt(job, settings, results)
@@ -234,11 +258,32 @@ def _is_image(file: Path, root: Path, results: Path) -> bool:
 
 
 def _with_unique_names(listed: dict[Path, str]) -> list[tuple[Path, str]]:
-    names = list(listed.values())
+    often = Counter(listed.values())
     return [
-        (path, name if names.count(name) == 1 else path.resolve().relative_to(path.resolve().anchor).as_posix())
+        (path, name if often[name] == 1 else path.resolve().relative_to(path.resolve().anchor).as_posix())
         for path, name in listed.items()
     ]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _make_folder(results: Path) -> None:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise SettingsError(f"--out {results} cannot be written to: {error.strerror}; choose another") from error
 
 
 def _companion(path: Path) -> Path | None:

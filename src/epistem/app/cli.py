@@ -84,7 +84,7 @@ def _root(
 @app.command()
 def analyze(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.", readable=False)],
     out: Out,
     detector: Detector = "log",
     setting: Setting = None,
@@ -154,14 +154,17 @@ def watch(
         else:
             _say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
 
-    last = watch_folder(folder, settings, out, samples=rows, every_s=every_s, progress=tell)
+    try:
+        last = watch_folder(folder, settings, out, samples=rows, every_s=every_s, progress=tell)
+    except KeyboardInterrupt:  # the way to end it; whatever came is written
+        return
     if last is not None and last.errors:
         raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
 def read(
-    files: Annotated[list[Path], typer.Argument(help="Files to look into.")],
+    files: Annotated[list[Path], typer.Argument(help="Files to look into.", readable=False)],
     pixel_size: PixelSize = None,
     as_json: Json = False,
 ) -> None:
@@ -229,7 +232,10 @@ def main() -> None:
     try:
         app()
     except EpistemError as error:
-        _say(f"epistem: {' '.join(str(error).split())}")
+        why = " ".join(str(error).split())
+        _say(f"epistem: {why}")
+        if "--json" in sys.argv:
+            print(json.dumps({"error": why}, ensure_ascii=False))
         sys.exit(SOME_FAILED if isinstance(error, RecordError) else USAGE)
     except KeyboardInterrupt:
         _say("Stopped. The same command goes on from here.")
@@ -258,12 +264,14 @@ def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None
         given = context.get_parameter_source(name)
         if given is not None and given.name != "DEFAULT":
             values[name] = context.params[name]
+    typed: dict[str, Any] = {}
     for pair in pairs or []:
         name, equals, text = pair.partition("=")
         if not equals:
             raise SettingsError(f"--set wants name=value, such as --set min_diameter_px=6, not {pair!r}")
-        values["detector_settings"] = {**values.get("detector_settings", {}), name: _value(text)}
+        typed[name] = _value(text)
     settings = make_settings(**values)
+    settings = settings.model_copy(update={"detector_settings": settings.detector_settings | typed})
     make_detector(settings.detector, **settings.detector_settings)  # a wrong one is told before the work starts
     if settings.pixel_size is not None:
         from epistem.imaging import parse_pixel_size
@@ -284,7 +292,10 @@ def _samples(path: Path | None, names: list[str]) -> Samples | None:
         return None
     from epistem.app.samples import read_samples
 
-    samples = read_samples(path)
+    try:
+        samples = read_samples(path)
+    except RecordError as error:
+        raise SettingsError(str(error)) from error
     for warning in samples.warnings(names) if names else ():
         _say(f"Note: {warning}")
     return samples

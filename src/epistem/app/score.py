@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from epistem.app.store import RESULT, FileRecord
-from epistem.core import Instances, RecordError
-from epistem.detect.adapters import format_of, load_instances
-from epistem.detect.adapters.coco import coco_images
-from epistem.detect.adapters.load import BY_SUFFIX, ENDINGS
-from epistem.detect.adapters.tables import table_images
+from pydantic import ValidationError
+
+from epistem.app.store import RESULT, FileRecord, folder_of
+from epistem.core import Instances, RecordError, SettingsError
+from epistem.detect.adapters import load_instances
+from epistem.detect.adapters.content import read_json
+from epistem.detect.adapters.load import BY_SUFFIX, ENDINGS, annotation_files, listed_images
+from epistem.detect.adapters.names import Parts, pair, parts_of
 from epistem.detect.match import By, Match, Method, Pooled, match, pool
 
 Shape = tuple[int, int]
@@ -34,9 +37,9 @@ class Scores:
     """Matches by image, and what they amount to.
 
     Attributes:
-        names: images, in order.
+        names: images, as the found side calls them.
         matches: one each.
-        pooled: over all of them.
+        pooled: over all of them; a series is one place.
         only_found, only_true: images that have annotations on one side only; they are not scored.
     """
 
@@ -56,7 +59,11 @@ def score(
     by: By = "box",
     iou: float = 0.1,
 ) -> Scores:
-    """Match what was found with what is true, image by image; images are paired by their name without suffix.
+    """Match what was found with what is true, image by image; images are paired by path and name without suffix.
+
+    Folders count where both sides have them, so `a/x` and `b/x` are two images; a bare `x` is the only `x` there is.
+    Truth that names a file holds for each image of the series in it. The images of a series show the same place:
+    each has its row, and in the means they are one.
 
     Args:
         found: file or folder of annotations in any format of `ADAPTERS`, or the results folder of `analyze`.
@@ -65,98 +72,141 @@ def score(
         method, by, iou: as for `match`.
 
     Raises:
-        RecordError: annotations that cannot be read, or no image that both have.
+        RecordError: annotations that cannot be read, no image that both have, or a name that fits two.
+        SettingsError: a path that is not there.
     """
     ours, theirs = annotated(found), annotated(truth)
-    if len(ours) == len(theirs) == 1 and not set(ours) & set(theirs):
-        ours = dict(zip(theirs, ours.values(), strict=True))
-    # Truth that names a file holds for each image of the series in it.
-    for name, one in ours.items():
-        if name not in theirs and one.series in theirs:
-            theirs[name] = theirs[one.series]
-    whole = {one.series for one in ours.values()} - set(ours)
-    names = [name for name in theirs if name in ours]
-    if not names:
+    pairs = _pairs(ours, theirs)
+    if not pairs:
         raise RecordError(
             f"no image has annotations in both: {found} has {_some(ours)}, {truth} has {_some(theirs)}; "
             "name them alike"
         )
+    pictures = _pictures(images)
     matches = []
-    for name in names:
-        true = theirs[name].load(_shape(name, images))
-        matches.append(match(ours[name].load(true.shape), true, method=method, by=by, iou=iou))
+    for name, other in pairs.items():
+        mine, true = ours[name], theirs[other]
+        objects = true.load(_shape(mine.series or name, pictures, images))
+        matches.append(match(mine.load(objects.shape), objects, method=method, by=by, iou=iou))
     return Scores(
-        tuple(names),
+        tuple(pairs),
         tuple(matches),
-        pool(matches),
-        tuple(name for name in ours if name not in theirs),
-        tuple(name for name in theirs if name not in ours and name not in whole),
+        pool(matches, places=[ours[name].series or theirs[other].series or name for name, other in pairs.items()]),
+        tuple(name for name in ours if name not in pairs),
+        tuple(name for name in theirs if name not in pairs.values()),
     )
 
 
+def _pairs(ours: Mapping[str, Annotated], theirs: Mapping[str, Annotated]) -> dict[str, str]:
+    """Our image → theirs."""
+    # Series stand among the images, so that a name which fits one of each is seen to be ambiguous.
+    names = [*ours, *(one.series for one in ours.values() if one.series)]
+    pairs = pair({name: _key_parts(name) for name in names}, {name: _key_parts(name) for name in theirs})
+    if not pairs and len(ours) == len(theirs) == 1:
+        return dict(zip(ours, theirs, strict=True))
+    partners = {name: pairs.get(name) or pairs.get(one.series or name) for name, one in ours.items()}
+    return {name: other for name, other in partners.items() if other}
+
+
 def annotated(path: Path) -> dict[str, Annotated]:
-    """Image name without suffix → its annotations, for a file, a folder of files, or a folder of results.
+    """Image path without suffix → its annotations, for a file, a folder of files, or a folder of results.
 
     Raises:
-        RecordError: nothing there.
+        RecordError: a folder without annotations, damaged results, or two annotations of one image.
+        SettingsError: nothing there.
     """
     if path.is_file():
-        return _in_file(path)
+        return _in_file(path, path.parent)
     if (path / "run.json").is_file() and (path / "images").is_dir():
         return _in_results(path)
     if not path.is_dir():
-        raise RecordError(f"{path}: wanted a file or a folder of annotations; there is none of that name")
-    known = {*BY_SUFFIX, ".json"}
+        raise SettingsError(f"{path}: wanted a file or a folder of annotations; there is none of that name")
     found: dict[str, Annotated] = {}
-    for file in sorted(path.iterdir()):
-        if file.is_file() and file.suffix.lower() in known:
-            for name, one in _in_file(file).items():
-                if name in found:
-                    raise RecordError(
-                        f"{found[name].path.name} and {file.name} are both for {name}; keep one of them"
-                    )
-                found[name] = one
+    for file in annotation_files(path):
+        for name, one in _in_file(file, path).items():
+            _add(found, name, one)
     if not found:
-        raise RecordError(f"{path} holds no annotations; wanted files that end in {' '.join(sorted(known))}")
+        known = " ".join(sorted({*BY_SUFFIX, ".json"}))
+        raise RecordError(f"{path} holds no annotations; wanted files that end in {known}")
     return found
 
 
-def _in_file(path: Path) -> dict[str, Annotated]:
-    kind = format_of(path)
-    listed = coco_images(path) if kind == "coco" else table_images(path) if kind == "table" else []
-    if listed:
-        return {Path(name).stem: Annotated(path, name) for name in listed}
-    ending = next(ending for ending in ENDINGS if path.stem.endswith(ending))
-    return {path.stem.removesuffix(ending): Annotated(path, None)}
+def _add(found: dict[str, Annotated], name: str, one: Annotated) -> None:
+    if name in found:
+        first, second = (entry.image or entry.path.name for entry in (found[name], one))
+        raise RecordError(f"{first} and {second} are both for {name}; keep one of them")
+    found[name] = one
+
+
+def _in_file(path: Path, root: Path) -> dict[str, Annotated]:
+    folder = path.relative_to(root).parent.parts
+    listed = listed_images(path)
+    if not listed:
+        ending = next(ending for ending in ENDINGS if path.stem.endswith(ending))
+        return {"/".join((*folder, path.stem.removesuffix(ending))): Annotated(path, None)}
+    found: dict[str, Annotated] = {}
+    for name in listed:
+        _add(found, "/".join((*folder, *parts_of(name))), Annotated(path, name))
+    return found
 
 
 def _in_results(results: Path) -> dict[str, Annotated]:
-    found = {}
-    for path in sorted((results / "images").rglob(RESULT)):
-        record = FileRecord.model_validate_json(path.read_text("utf-8"))
-        stem = Path(record.file).stem
+    """What the last run lists; results of files that were removed since stay behind in the folder."""
+    found: dict[str, Annotated] = {}
+    for file in _files_of_run(results / "run.json"):
+        path = folder_of(results, file) / RESULT
+        try:
+            record = FileRecord.model_validate_json(path.read_text("utf-8"))
+        except (OSError, ValidationError) as error:
+            raise RecordError(f"{path}: wanted the results of {file}, cannot read them; analyse it again") from error
+        name = "/".join(parts_of(file))
         for image in record.images:
             coco = results / image.folder / "objects.coco.json"
             if len(record.images) == 1:
-                found[stem] = Annotated(coco, None)
+                _add(found, name, Annotated(coco, None))
             else:
-                found[f"{stem} {Path(image.folder).name}"] = Annotated(coco, None, series=stem)
+                _add(found, f"{name} {Path(image.folder).name}", Annotated(coco, None, series=name))
     return found
 
 
-def _shape(name: str, images: Path | None) -> Shape | None:
+def _files_of_run(path: Path) -> list[str]:
+    run = read_json(path)
+    files = run.get("files") if isinstance(run, dict) else None
+    if not isinstance(files, dict):
+        raise RecordError(f"{path}: wanted the files of a run under 'files'; run analyze again")
+    return list(files)
+
+
+def _pictures(images: Path | None) -> dict[str, Path]:
+    """Path below the folder → image file."""
+    if images is None:
+        return {}
+    if not images.is_dir():
+        raise SettingsError(f"{images}: wanted the folder of the images; there is none of that name")
+    from epistem.imaging.read import SUFFIXES
+
+    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return {path.relative_to(images).as_posix(): path for path in files}
+
+
+def _shape(name: str, pictures: Mapping[str, Path], images: Path | None) -> Shape | None:
     if images is None:
         return None
     from epistem.core import MicrographSeries
     from epistem.imaging import read
 
-    fits = sorted(path for path in images.iterdir() if path.stem == name)
+    fits = pair({name: _key_parts(name)}, {picture: parts_of(picture) for picture in pictures})
     if not fits:
         raise RecordError(f"{images} holds no image called {name}; its size was needed")
-    image = read(fits[0])
+    image = read(pictures[fits[name]])
     return (image[0] if isinstance(image, MicrographSeries) else image).shape
 
 
-def _some(names: dict[str, Annotated]) -> str:
+def _key_parts(name: str) -> Parts:
+    """Parts of a name that has no suffix any more."""
+    return tuple(name.split("/"))
+
+
+def _some(names: Mapping[str, Annotated]) -> str:
     listed = list(names)
     return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "") or "none"

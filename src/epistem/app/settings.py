@@ -38,7 +38,7 @@ class Settings(BaseModel):
     object_name: str = Field("cavity", min_length=1)
     min_score: float = Field(0.0, ge=0, le=1)
     coverage: float = Field(0.9, gt=0, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _error_needs_thickness(self) -> Self:

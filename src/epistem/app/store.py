@@ -94,6 +94,7 @@ class Job:
         specimen: from samples.csv.
         thickness_nm, thickness_error_nm: from samples.csv; they stand before those of the settings [nm].
         found: annotations to measure instead of running the detector.
+        refused: why this file cannot be analysed, known before it is opened.
     """
 
     path: Path
@@ -103,6 +104,7 @@ class Job:
     thickness_nm: float | None = None
     thickness_error_nm: float | None = None
     found: Path | None = None
+    refused: str | None = None
 
 
 def job_key(settings_key: str, *parts: Path | str | float | None) -> str:
@@ -110,12 +112,18 @@ def job_key(settings_key: str, *parts: Path | str | float | None) -> str:
     digest = hashlib.sha256(settings_key.encode())
     for part in parts:
         digest.update(b"\0")
-        if isinstance(part, Path) and part.is_file():
-            with part.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        else:
-            digest.update(str(part).encode())
+        content = _content(part) if isinstance(part, Path) else None
+        digest.update(content or str(part).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _content(path: Path) -> bytes | None:
+    """Hash of what a file holds; None if it cannot be opened, which its reader will say better."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return None
 
 
 def folder_of(results: Path, name: str) -> Path:

@@ -9,7 +9,10 @@ from pathlib import Path
 from epistem.app.batch import BatchResult, Progress, list_files, make_jobs, run_batch
 from epistem.app.samples import Samples
 from epistem.app.settings import Settings
+from epistem.app.store import FileError, Job
 from epistem.core import SettingsError
+
+State = tuple[int, int]  # size and time of a file
 
 
 def watch(
@@ -36,24 +39,34 @@ def watch(
         stop: asked before each look.
 
     Returns:
-        The last batch, or None if nothing came.
+        The last batch, or None if nothing came. A file that failed is tried again only when it changes.
 
     Raises:
         SettingsError: no such folder.
     """
     if not folder.is_dir():
         raise SettingsError(f"{folder}: wanted a folder to watch; there is none of that name")
-    seen: dict[Path, tuple[int, int]] = {}
-    handled: dict[Path, tuple[int, int]] = {}
+    seen: dict[Path, State] = {}
+    jobs: dict[tuple[Path, State], Job] = {}
+    failed: dict[tuple[Path, State], FileError] = {}
     last = None
     while not stop():
-        now = {path: state for path, _ in _files(folder, results) if (state := _state(path)) is not None}
-        ready = [path for path, state in now.items() if seen.get(path) == state]
-        if any(handled.get(path) != now[path] for path in ready):
-            jobs = make_jobs([(p, n) for p, n in _files(folder, results) if p in ready], settings, samples=samples)
-            last = run_batch(jobs, settings, results, samples=samples, workers=1, progress=progress)
-            handled.update({path: now[path] for path in ready})
-        seen = now
+        there = {path: (name, state) for path, name in _files(folder, results) if (state := _state(path))}
+        whole = {path: what for path, what in there.items() if seen.get(path) == what[1]}
+        fresh = [(path, name) for path, (name, state) in whole.items() if (path, state) not in jobs]
+        if fresh:
+            for (path, _), job in zip(fresh, make_jobs(fresh, settings, samples=samples), strict=True):
+                jobs[path, whole[path][1]] = job
+            current = [jobs[path, state] for path, (_, state) in whole.items()]
+            known = {
+                error.file: error for (path, state), error in failed.items() if there.get(path, ("", 0))[1] == state
+            }
+            last = run_batch(current, settings, results, samples=samples, workers=1, progress=progress, known=known)
+            errors = {error.file: error for error in last.errors}
+            for path, (_, state) in whole.items():
+                if (error := errors.get(jobs[path, state].name)) is not None:
+                    failed[path, state] = error
+        seen = {path: state for path, (_, state) in there.items()}
         time.sleep(every_s)
     return last
 
@@ -65,7 +78,7 @@ def _files(folder: Path, results: Path) -> list[tuple[Path, str]]:
         return []  # nothing has come yet
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _state(path: Path) -> State | None:
     try:
         status = path.stat()
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from epistem.app.analyze import Analysis, Finder, analyze, versions
@@ -17,6 +18,7 @@ from epistem.report.export import (
     write_labels,
     write_table,
     write_yolo,
+    written_whole,
 )
 from epistem.report.overlay import overlay_png
 from epistem.report.render import render_html
@@ -43,8 +45,13 @@ def run_job(job: Job, settings: Settings, results: Path) -> FileRecord:
     if job.thickness_nm is not None:
         thickness = {"thickness_nm": job.thickness_nm, "thickness_error_nm": job.thickness_error_nm}
         settings = settings.model_copy(update=thickness)
-    analyses = analyze(job.path, settings, find=_loader(job))
     folder = folder_of(results, job.name)
+    # While it is being made anew the folder must not count as whole.
+    (folder / RESULT).unlink(missing_ok=True)
+    for old in folder.glob("[0-9]*"):
+        if old.name.isdigit() and old.is_dir():  # slices of the run before
+            shutil.rmtree(old)
+    analyses = analyze(job.path, settings, find=_loader(job))
     records = []
     for analysis in analyses:
         place = analysis.micrograph.slice
@@ -72,7 +79,8 @@ def write_image(analysis: Analysis, folder: Path) -> None:
     else:
         write_labels(folder / "labels.tif", found, calibration=micrograph.calibration)
     overlay = overlay_png(micrograph, found)
-    (folder / "overlay.png").write_bytes(overlay)
+    with written_whole(folder / "overlay.png") as part:
+        part.write_bytes(overlay)
     report = single_report(
         micrograph,
         found,
@@ -116,6 +124,6 @@ def _loader(job: Job) -> Finder | None:
     def load(micrograph: Micrograph) -> Instances:
         from epistem.detect.adapters import load_instances
 
-        return load_instances(path, shape=micrograph.shape, image=job.path.name)
+        return load_instances(path, shape=micrograph.shape, image=job.name)
 
     return load

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, get_type_hints
 
 from epistem.core import Detector, Instances, Micrograph, SettingsError, Table
 
@@ -24,15 +25,27 @@ def make_detector(name: str = DEFAULT, **settings: Any) -> Detector:
 
     Raises:
         UnknownName: no such detector.
-        SettingsError: a setting it does not have, or outside what is meaningful.
+        SettingsError: a setting it does not have, of another type, or outside what is meaningful.
     """
     maker = DETECTORS[name]
-    known = maker.__dataclass_fields__
-    unknown = sorted(set(settings) - set(known))
+    types = get_type_hints(maker)
+    unknown = sorted(set(settings) - set(types))
     if unknown:
-        raise SettingsError(f"detector {name!r} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    detector: Detector = maker(**settings)
+        raise SettingsError(f"detector {name!r} has no setting {', '.join(unknown)}; it has {', '.join(types)}")
+    detector: Detector = maker(**{key: _checked(key, value, types[key]) for key, value in settings.items()})
     return detector
+
+
+def _checked(name: str, value: Any, wanted: Any) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        checked = TypeAdapter(wanted).validate_python(value)
+    except ValidationError as error:
+        raise SettingsError(f"{name}: {error.errors()[0]['msg']}, not {value!r}") from error
+    if isinstance(checked, float) and not math.isfinite(checked):
+        raise SettingsError(f"{name} is a finite number, not {value!r}")
+    return checked
 
 
 def detect(micrograph: Micrograph, name: str = DEFAULT, **settings: Any) -> Instances:

@@ -91,14 +91,17 @@ class Pooled:
 
     Attributes:
         images: how many.
+        places: how many independent ones: the images of a series show one place.
         empty: how many of them have nothing there and nothing found.
         tp, fp, fn: sums over the images.
         precision, recall, f1: of the sums; None where there is nothing to divide by (f1 is then 1).
-        mean_f1: mean of the images' own F1, its interval from drawing images; None with fewer than two.
+        mean_f1: mean of the places' own F1 (the mean of their images), its interval from drawing places; None with
+            fewer than two.
         mean_precision, mean_recall: likewise, over the images that have one.
     """
 
     images: int
+    places: int
     empty: int
     tp: int
     fp: int
@@ -167,8 +170,17 @@ def match(
     return Match(pairs, candidates.iou[chosen], found_matched, truth_matched, ignored & ~found_matched)
 
 
-def pool(matches: Sequence[Match], *, coverage: float = 0.9, seed: int = 0) -> Pooled:
+def pool(
+    matches: Sequence[Match], *, places: Sequence[str] | None = None, coverage: float = 0.9, seed: int = 0
+) -> Pooled:
     """Scores of several images together.
+
+    Args:
+        matches: one an image.
+        places: which place each image shows, so that the slices of one series are no independent images; None: each
+            its own.
+        coverage: probability that an interval holds the truth, 0 to 1.
+        seed: of the resampling.
 
     Raises:
         SettingsError: no image at all.
@@ -176,13 +188,19 @@ def pool(matches: Sequence[Match], *, coverage: float = 0.9, seed: int = 0) -> P
     if not matches:
         raise SettingsError("scores are pooled over at least one image; none came")
     tp, fp, fn = (sum(getattr(one, name) for one in matches) for name in ("tp", "fp", "fn"))
+    shown = [str(i) for i in range(len(matches))] if places is None else places
 
     def mean(values: list[float | None]) -> Interval | None:
-        known = np.array([value for value in values if value is not None])
-        return bootstrap_interval(known, np.mean, seed=seed, coverage=coverage)
+        by_place: dict[str, list[float]] = {}
+        for place, value in zip(shown, values, strict=True):
+            if value is not None:
+                by_place.setdefault(place, []).append(value)
+        means = np.array([np.mean(known) for known in by_place.values()])
+        return bootstrap_interval(means, np.mean, seed=seed, coverage=coverage)
 
     return Pooled(
         len(matches),
+        len(set(shown)),
         sum(one.empty for one in matches),
         tp,
         fp,

@@ -6,9 +6,11 @@ A file is there whole or not at all.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import secrets
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,9 +28,12 @@ BOX = ("row0", "col0", "row1", "col1")
 
 # Ending of a column's name → its unit, in letters that every program reads; the first that fits counts.
 UNITS = {
+    "_per_1e6_px": "(10^6 px)^-1",
+    "_per_1e4_nm2": "(10^4 nm^2)^-1",
     "_per_um2": "um^-2",
     "_per_um3": "um^-3",
     "_per_nm2": "nm^-2",
+    "_per_m3": "m^-3",
     "_e_per_A2": "e/angstrom^2",
     "_nm2": "nm^2",
     "_nm3": "nm^3",
@@ -41,29 +46,55 @@ UNITS = {
     "_A": "angstrom",
     "_mrad": "mrad",
     "_deg": "deg",
+    "_rad": "rad",
     "_keV": "keV",
     "_percent": "%",
 }
 
 
+# Ends of an interval have the unit of the value they belong to.
+ENDS = ("_low", "_high")
+
+# What to do about it, by the system's reason; else another folder.
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in the quota",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "choose a folder that is no file",
+}
+
+# A spreadsheet takes text that begins so for a formula; apostrophes before it are counted, so that one more is exact.
+FORMULA = r"'*[=+\-@\t\r]"
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes its place once all is written.
+    """A path beside `path` to write to, no other writer's; it takes its place once all is written.
 
     Raises:
         RecordError: the file cannot be written (disk full, no permission, no such folder).
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise RecordError(
-            f"cannot write {path}: {error.strerror or error}; make room or choose another folder"
-        ) from error
+        remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
+        raise RecordError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text as a file, whole or not at all, with the folders it lies in.
+
+    Raises:
+        RecordError: the file cannot be written.
+    """
+    with written_whole(path) as part:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, "utf-8")
 
 
 def name_and_unit(column: str) -> tuple[str, str]:
@@ -71,11 +102,15 @@ def name_and_unit(column: str) -> tuple[str, str]:
 
     >>> name_and_unit("equivalent_diameter_nm")
     ('equivalent diameter', 'nm')
+    >>> name_and_unit("density_per_um2_low")
+    ('density low', 'um^-2')
     """
     if column in BOX:
         return column, "px"
-    ending = next((ending for ending in UNITS if column.endswith(ending)), "")
-    return column.removesuffix(ending).replace("_", " "), UNITS.get(ending, "")
+    end = next((end for end in ENDS if column.endswith(end)), "")
+    base = column.removesuffix(end)
+    ending = next((ending for ending in UNITS if base.endswith(ending)), "")
+    return (base.removesuffix(ending) + end).replace("_", " "), UNITS.get(ending, "")
 
 
 def columns_of(found: Instances) -> dict[str, NDArray[Any]]:
@@ -89,7 +124,8 @@ def write_table(path: Path, table: Instances | Mapping[str, ArrayLike] | Sequenc
     """A table as parquet or CSV, by the path's suffix. NaN and None are empty cells.
 
     Parquet keeps the machine names, with metadata `unit` and `description` on each field. CSV has headers for
-    people, `equivalent diameter [nm]`, and reads back as machine name and unit all the same.
+    people, `equivalent diameter [nm]`, and reads back as machine name and unit all the same. Text in a CSV that a
+    spreadsheet would run as a formula (it begins with = + - @) has an apostrophe before it; numbers never.
 
     Args:
         path: ends in .parquet or .csv.
@@ -110,7 +146,7 @@ def write_table(path: Path, table: Instances | Mapping[str, ArrayLike] | Sequenc
     if path.suffix == ".csv":
         headers = [f"{words} [{unit}]" if unit else words for words, unit in map(name_and_unit, arrays)]
         with written_whole(path) as part:
-            pyarrow.csv.write_csv(pa.table(list(arrays.values()), headers), part)
+            pyarrow.csv.write_csv(pa.table([_no_formulas(array) for array in arrays.values()], headers), part)
         return
     fields = []
     for name, array in arrays.items():
@@ -136,6 +172,15 @@ def _arrow(name: str, column: Any) -> Any:
         return pa.array(column, from_pandas=True)
     except pa.ArrowException as error:
         raise RecordError(f"column {name!r} cannot be written: {error}; give it one type") from error
+
+
+def _no_formulas(array: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute
+
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return array
+    return pyarrow.compute.replace_substring_regex(array, f"^({FORMULA})", r"'\1")
 
 
 def write_coco(path: Path, items: Sequence[tuple[str, Instances]]) -> None:

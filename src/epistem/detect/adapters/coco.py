@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from epistem.core import Mask, RecordError
@@ -22,6 +22,7 @@ from epistem.detect.adapters.content import (
     shape_from,
     union,
 )
+from epistem.detect.adapters.names import fitting
 
 
 def read_coco(path: Path, *, shape: Shape | None, image: str | None) -> Content:
@@ -113,23 +114,21 @@ def _records(data: Any, key: str, source: str) -> list[dict[str, Any]]:
 
 
 def _pick(entries: list[dict[str, Any]], image: str | None, source: str) -> dict[str, Any]:
-    """The entry of the wanted image: by whole file name, then by its last part, its stem, or its id."""
+    """The entry of the wanted image: by file name as `fitting` has it, then by its id."""
     if image is None:
         if len(entries) == 1:
             return entries[0]
         raise RecordError(f"{source} has {len(entries)} images; say which with image='file name or id'")
-    wanted = PurePath(image)
-    named = [(PurePath(str(entry.get("file_name"))), entry) for entry in entries]
-    for fits in (
-        [entry for name, entry in named if str(name) == str(wanted)],
-        [entry for name, entry in named if name.name == wanted.name],
-        [entry for name, entry in named if name.stem == wanted.stem],
-        [entry for _, entry in named if str(entry.get("id")) == image],
+    fits = fitting(image, [str(entry.get("file_name")) for entry in entries])
+    for chosen in (
+        [entry for entry in entries if str(entry.get("file_name")) in fits],
+        [entry for entry in entries if str(entry.get("id")) == image],
     ):
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            raise RecordError(f"{source}: {len(fits)} images are called {image!r}; name one by its id")
+        if len(chosen) == 1:
+            return chosen[0]
+        if chosen:
+            names = " and ".join(str(entry.get("file_name")) for entry in chosen[:2])
+            raise RecordError(f"{source}: {len(chosen)} images fit {image!r}, {names}; name one by its path or id")
     some = ", ".join(str(entry.get("file_name")) for entry in entries[:3])
     raise RecordError(f"{source}: no image {image!r} among its {len(entries)} ({some}…); give one of their names")
 

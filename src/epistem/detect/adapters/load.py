@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from epistem.core import Instances, RecordError, Table
+from epistem.core import Instances, RecordError, SettingsError, Table
 from epistem.detect.adapters.coco import coco_images
 from epistem.detect.adapters.content import Shape, read_json, to_instances
+from epistem.detect.adapters.names import Parts, pair, parts_of
 from epistem.detect.adapters.tables import table_images
 
 ADAPTERS = Table(
@@ -42,6 +43,7 @@ BY_SUFFIX = {
     ".zip": "imagej",
     ".roi": "imagej",
 }
+_TABULAR = (".json", ".csv", ".tsv", ".parquet")
 
 
 def load_instances(
@@ -109,51 +111,78 @@ def _json_format(data: Any) -> str:
     return "sam" if "annotations" in first or "segmentation" in first else "table"
 
 
-def annotations_for(found: Path, image_names: Sequence[str]) -> dict[str, Path]:
+def annotations_for(found: Path, images: Mapping[str, Path]) -> dict[str, Path]:
     """Which file holds the objects of which image.
 
     Args:
         found: a folder with one file an image, called like it (`a.tif`: `a.png`, `a_cp_masks.tif`, `a_rois.zip`…),
-            or one file for all of them (COCO, a table with a column `image`), alone in its folder or given itself.
-        image_names: file names or paths of the images.
+            in sub-folders where the images are (`a/x.tif`: `a/x.png`), or one file for all of them (COCO, a table
+            with a column `image`), alone in its folder or given itself.
+        images: name of each image, its path below the folder that is analysed → its file. These files are never
+            taken for annotations.
 
     Returns:
         Image name → file. Images without one are not in it.
 
     Raises:
-        RecordError: two files for one image, or nothing there.
+        RecordError: two files for one image, or two images for one file.
+        SettingsError: nothing there.
     """
     if not found.exists():
-        raise RecordError(f"no file or folder {found}; give the annotations' file or folder")
+        raise SettingsError(f"no file or folder {found}; give the annotations' file or folder")
     if found.is_file():
-        return _from_file(found, image_names)
-    files = sorted(p for p in found.iterdir() if p.is_file() and p.suffix.lower() in {*BY_SUFFIX, ".json"})
-    images = {Path(name).resolve() for name in image_names}
-    files = [file for file in files if file.resolve() not in images]
-    pairs = {name: file for name in image_names if (file := _by_stem(files, name)) is not None}
-    shared = [file for file in files if file.suffix.lower() in (".json", ".csv", ".tsv", ".parquet")]
-    return pairs if pairs or len(shared) != 1 else _from_file(shared[0], image_names)
+        return _from_file(found, images)
+    own = {path.resolve() for path in images.values()}
+    files = [file for file in annotation_files(found) if file.resolve() not in own]
+    pairs = _by_name(files, found, images)
+    shared = [file for file in files if file.parent == found and file.suffix.lower() in _TABULAR]
+    return pairs if pairs or len(shared) != 1 else _from_file(shared[0], images)
 
 
-def _by_stem(files: Sequence[Path], name: str) -> Path | None:
-    stem = Path(name).stem
-    for ending in ENDINGS:
-        fits = [file for file in files if file.stem == stem + ending]
-        if len(fits) > 1:
-            raise RecordError(
-                f"{fits[0].name} and {fits[1].name} are both for {name}; keep one of them in the folder"
-            )
-        if fits:
-            return fits[0]
-    return None
+def annotation_files(folder: Path) -> list[Path]:
+    """All files below a folder that end like annotations, in order; none that is hidden."""
+    known = {*BY_SUFFIX, ".json"}
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in known
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    )
 
 
-def _from_file(file: Path, image_names: Sequence[str]) -> dict[str, Path]:
-    kind = format_of(file)
-    listed = coco_images(file) if kind == "coco" else table_images(file) if kind == "table" else []
+def listed_images(path: Path) -> list[str]:
+    """The images that a file of annotations names; empty where its format names none."""
+    kind = format_of(path)
+    return coco_images(path) if kind == "coco" else table_images(path) if kind == "table" else []
+
+
+def _by_name(files: Sequence[Path], root: Path, images: Mapping[str, Path]) -> dict[str, Path]:
+    """Pairs by path and stem; in one folder, a tool's ending goes before none."""
+    wanted = {name: parts_of(name) for name in images}
+    stems = {parts[-1] for parts in wanted.values()}
+    best: dict[Parts, tuple[int, list[Path]]] = {}
+    for file in files:
+        for rank, ending in enumerate(ENDINGS):
+            stem = file.stem.removesuffix(ending)
+            if not file.stem.endswith(ending) or stem not in stems:
+                continue
+            parts = (*file.relative_to(root).parent.parts, stem)
+            before, same = best.get(parts, (rank, []))
+            if rank <= before:
+                best[parts] = (rank, [*same, file] if rank == before else [file])
+    chosen = {"/".join(parts): files for parts, (_, files) in best.items()}
+    pairs = pair(wanted, {"/".join(parts): parts for parts in best})
+    for name, key in pairs.items():
+        if len(chosen[key]) > 1:
+            one, two, *_ = (file.relative_to(root) for file in chosen[key])
+            raise RecordError(f"{one} and {two} are both for {name}; keep one of them in the folder")
+    return {name: chosen[key][0] for name, key in pairs.items()}
+
+
+def _from_file(file: Path, images: Mapping[str, Path]) -> dict[str, Path]:
+    listed = listed_images(file)
     if listed:
-        stems = {Path(name).stem for name in listed}
-        return {name: file for name in image_names if Path(name).stem in stems}
-    if len(image_names) == 1:
-        return {image_names[0]: file}
-    return {name: file for name in image_names if _by_stem([file], name) is not None}
+        pairs = pair({name: parts_of(name) for name in images}, {name: parts_of(name) for name in listed})
+        return dict.fromkeys(pairs, file)
+    return dict.fromkeys(images, file) if len(images) == 1 else _by_name([file], file.parent, images)

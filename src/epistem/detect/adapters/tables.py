@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from epistem.core import RecordError
 from epistem.core.polygon import fill_ellipse
 from epistem.detect.adapters.content import Content, Item, Shape, each, need_shape, numbers, read_json, read_text
+from epistem.detect.adapters.names import fitting
 
 BOX = ("row0", "col0", "row1", "col1")
 ELLIPSE = ("cx", "cy", "w", "h")
 IMAGE = ("image", "file_name", "filename")
 SCORE, NAME = ("score", "confidence"), ("label", "class")
+_GUARDED = re.compile(r"^'('*[=+\-@\t\r])")
 
 Row = Mapping[str, Any]
 
@@ -76,10 +79,15 @@ def _csv_rows(path: Path) -> tuple[list[str], list[Row]]:
     separator = max(",;\t", key=lines[0].count)
     try:
         reader = csv.DictReader(lines, delimiter=separator, strict=True)
-        rows: list[Row] = list(reader)
+        rows: list[Row] = [{key: _as_written(value) for key, value in row.items()} for row in reader]
     except csv.Error as error:
         raise RecordError(f"{path.name}: wanted a table, cannot read it ({error}); export it again") from error
     return list(reader.fieldnames or ()), rows
+
+
+def _as_written(cell: Any) -> Any:
+    """A text without the apostrophe that keeps spreadsheets from running it as a formula."""
+    return _GUARDED.sub(r"\1", cell) if isinstance(cell, str) else cell
 
 
 def _json_rows(path: Path) -> tuple[list[str], list[Row]]:
@@ -107,17 +115,17 @@ def _parquet_rows(path: Path) -> tuple[list[str], list[Row]]:
 
 def _of_image(rows: list[Row], image: str | None, source: str) -> list[Row]:
     named = [_first(row, IMAGE) for row in rows]
-    images = {str(name) for name in named if name is not None}
+    images = list(dict.fromkeys(str(name) for name in named if name is not None))
     if not images:
         return rows
     if image is None:
         if len(images) > 1:
             raise RecordError(f"{source} has rows of {len(images)} images; say which with image='name'")
         return rows
-    stem = PurePath(image).stem
-    return [
-        row for row, name in zip(rows, named, strict=True) if str(name) == image or PurePath(str(name)).stem == stem
-    ]
+    fits = fitting(image, images)
+    if len(fits) > 1:
+        raise RecordError(f"{source}: {' and '.join(fits[:2])} both fit {image!r}; name one by its path")
+    return [row for row, name in zip(rows, named, strict=True) if str(name) in fits]
 
 
 def _first(row: Row, names: tuple[str, ...]) -> Any:
