@@ -82,11 +82,12 @@ def score(
             f"no image has annotations in both: {found} has {_some(ours)}, {truth} has {_some(theirs)}; "
             "name them alike"
         )
-    pictures = _pictures(images)
+    pictures = _pictures(images, theirs) | _pictures(images, ours)
     matches = []
     for name, other in pairs.items():
         mine, true = ours[name], theirs[other]
-        objects = true.load(_shape(mine.series or name, pictures, images))
+        shape = _shape(images, pictures, (mine.series or name, true.series or other))
+        objects = true.load(shape)
         matches.append(match(mine.load(objects.shape), objects, method=method, by=by, iou=iou))
     return Scores(
         tuple(pairs),
@@ -177,28 +178,33 @@ def _files_of_run(path: Path) -> list[str]:
     return list(files)
 
 
-def _pictures(images: Path | None) -> dict[str, Path]:
-    """Path below the folder → image file."""
+def _pictures(images: Path | None, annotated: Mapping[str, Annotated]) -> dict[str, Path]:
+    """Name of an image or a series → its file, for those that have one."""
     if images is None:
         return {}
     if not images.is_dir():
         raise SettingsError(f"{images}: wanted the folder of the images; there is none of that name")
     from epistem.imaging.read import SUFFIXES
 
-    files = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return {path.relative_to(images).as_posix(): path for path in files}
+    files = {path.relative_to(images).as_posix(): path for path in sorted(images.rglob("*"))}
+    wanted = {one.series or name for name, one in annotated.items()}
+    pairs = pair(
+        {name: _key_parts(name) for name in sorted(wanted)},
+        {name: parts_of(name) for name, path in files.items() if path.suffix.lower() in SUFFIXES},
+    )
+    return {name: files[other] for name, other in pairs.items()}
 
 
-def _shape(name: str, pictures: Mapping[str, Path], images: Path | None) -> Shape | None:
+def _shape(images: Path | None, pictures: Mapping[str, Path], names: tuple[str, str]) -> Shape | None:
     if images is None:
         return None
     from epistem.core import MicrographSeries
     from epistem.imaging import read
 
-    fits = pair({name: _key_parts(name)}, {picture: parts_of(picture) for picture in pictures})
-    if not fits:
-        raise RecordError(f"{images} holds no image called {name}; its size was needed")
-    image = read(pictures[fits[name]])
+    path = next((pictures[name] for name in names if name in pictures), None)
+    if path is None:
+        raise RecordError(f"{images} holds no image called {names[0]}; its size was needed")
+    image = read(path)
     return (image[0] if isinstance(image, MicrographSeries) else image).shape
 
 

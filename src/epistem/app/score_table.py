@@ -34,7 +34,7 @@ def as_record(scores: Scores) -> dict[str, Any]:
 
 
 def print_scores(scores: Scores, *, method: str, by: str, iou: float) -> None:
-    """A row an image, the pooled row, and below it the means with their intervals; a series counts as one image there."""
+    """A row an image, the pooled row, and below it the means with their intervals."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, spatial
 
 from epistem import __version__
 from epistem.core import Instances, Micrograph, Provenance, SettingsError
@@ -331,15 +331,20 @@ def _disc(
 
 def _without_twins(blobs: Blobs) -> Blobs:
     """Of blobs of like size (to a factor 1.5) whose centres lie in one another, the strongest."""
+    if not len(blobs):
+        return blobs
+    radius = blobs.sigma * np.sqrt(2)
+    centres = np.stack([blobs.row, blobs.col], axis=1)
+    near = spatial.KDTree(centres).query_ball_point(centres, 1.5 * radius)
+    kept = np.zeros(len(blobs), bool)
     order = np.argsort(-np.abs(blobs.response), kind="stable")
-    row, col, radius = blobs.row[order], blobs.col[order], blobs.sigma[order] * np.sqrt(2)
-    kept = np.zeros(len(order), bool)
-    for i in range(len(order)):
-        before = np.flatnonzero(kept[:i])
-        ratio = radius[before] / radius[i]
-        near = (row[before] - row[i]) ** 2 + (col[before] - col[i]) ** 2 < radius[before] ** 2
-        kept[i] = not (near & (ratio < 1.5) & (ratio > 1 / 1.5)).any()
-    return blobs.take(order[kept])
+    for i in order:
+        others = np.array(near[i])
+        others = others[kept[others]]
+        inside = np.hypot(*(centres[others] - centres[i]).T) < radius[others]
+        alike = np.abs(np.log(radius[others] / radius[i])) < np.log(1.5)
+        kept[i] = not (inside & alike).any()
+    return blobs.take(order[kept[order]])
 
 
 def _usual_slope(image: NDArray[np.float32]) -> float:

@@ -64,7 +64,7 @@ _REMEDIES = {
 }
 
 # A spreadsheet takes text that begins so for a formula; apostrophes before it are counted, so that one more is exact.
-FORMULA = r"'*[=+\-@\t\r]"
+_FORMULA = r"'*[=+\-@\t\r]"
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _no_formulas(array: Any) -> Any:
 
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return array
-    return pyarrow.compute.replace_substring_regex(array, f"^({FORMULA})", r"'\1")
+    return pyarrow.compute.replace_substring_regex(array, f"^({_FORMULA})", r"'\1")
 
 
 def write_coco(path: Path, items: Sequence[tuple[str, Instances]]) -> None:
