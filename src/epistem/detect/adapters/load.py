@@ -43,6 +43,7 @@ BY_SUFFIX = {
     ".zip": "imagej",
     ".roi": "imagej",
 }
+_UNREADABLE = "cannot read {}: {}; check the path and its permissions"
 _TABULAR = (".json", ".csv", ".tsv", ".parquet")
 
 
@@ -77,9 +78,7 @@ def load_instances(
         content = (reader or ADAPTERS[kind])(path, shape=shape, image=image)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise RecordError(
-            f"cannot read {path}: {error.strerror or error}; check the path and its permissions"
-        ) from error
+        raise RecordError(_UNREADABLE.format(path, error.strerror or error)) from error
     return to_instances(content, source=path.name, kind=kind, inputs=(digest,))
 
 
@@ -152,9 +151,16 @@ def annotation_files(folder: Path) -> list[Path]:
 
 
 def listed_images(path: Path) -> list[str]:
-    """The images that a file of annotations names; empty where its format names none."""
-    kind = format_of(path)
-    return coco_images(path) if kind == "coco" else table_images(path) if kind == "table" else []
+    """The images that a file of annotations names; empty where its format names none.
+
+    Raises:
+        RecordError: a file that cannot be read.
+    """
+    try:
+        kind = format_of(path)
+        return coco_images(path) if kind == "coco" else table_images(path) if kind == "table" else []
+    except OSError as error:
+        raise RecordError(_UNREADABLE.format(path, error.strerror or error)) from error
 
 
 def _by_name(files: Sequence[Path], root: Path, images: Mapping[str, Path]) -> dict[str, Path]:
