@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as pycoco
 
-from epistem.core import Instances, RecordError, ShapeError, UnknownName
+from epistem.core import Instances, RecordError, SettingsError, ShapeError, UnknownName
 from epistem.detect.adapters import annotations_for, from_sam, load_instances
+from epistem.detect.adapters.names import pair
 
 SHAPE = (20, 30)
 TWO = np.zeros(SHAPE, np.uint16)
@@ -374,36 +377,131 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         load_instances(tmp_path / "b.csv", shape=SHAPE)
 
 
+def images_in(folder: Path, *names: str) -> dict[str, Path]:
+    return {name: folder / name for name in names}
+
+
 def test_a_folder_pairs_by_stem_and_a_tools_ending_goes_before_none(tmp_path):
     for name in ("a_cp_masks.png", "a.png", "b.txt", "d.txt"):
         save(tmp_path / name, "")
-    pairs = annotations_for(tmp_path, ["a.tif", "b.tif", "c.tif"])
+    pairs = annotations_for(tmp_path, images_in(tmp_path, "a.tif", "b.tif", "c.tif"))
     assert pairs == {"a.tif": tmp_path / "a_cp_masks.png", "b.tif": tmp_path / "b.txt"}
 
 
-def test_an_image_is_not_its_own_annotation(tmp_path):
-    save(tmp_path / "a.png", "")
-    assert annotations_for(tmp_path, [str(tmp_path / "a.png")]) == {}
+def test_an_image_beside_the_masks_is_no_annotation(tmp_path, monkeypatch):
+    for name in ("a.tif", "b.tif", "a_masks.tif"):
+        save(tmp_path / name, "")
+    images = images_in(tmp_path, "a.tif", "b.tif")
+    assert annotations_for(tmp_path, images) == {"a.tif": tmp_path / "a_masks.tif"}
+    monkeypatch.chdir(tmp_path)
+    assert annotations_for(Path("."), images) == {"a.tif": Path("a_masks.tif")}
+
+
+def test_images_of_one_stem_have_the_masks_of_their_own_folder(tmp_path):
+    images = images_in(tmp_path / "images", "a/x.tif", "b/x.tif", "b/y.tif")
+    masks = tmp_path / "masks"
+    for name in ("a/x_masks.png", "b/x.png", "b/x_masks.png", "y.png"):
+        (masks / name).parent.mkdir(parents=True, exist_ok=True)
+        save(masks / name, "")
+    wanted = {"a/x.tif": "a/x_masks.png", "b/x.tif": "b/x_masks.png", "b/y.tif": "y.png"}
+    assert annotations_for(masks, images) == {name: masks / file for name, file in wanted.items()}
+    (masks / "b/x.png").unlink()
+    (masks / "b/x_masks.png").unlink()
+    assert annotations_for(masks, images) == {"a/x.tif": masks / "a/x_masks.png", "b/y.tif": masks / "y.png"}
+
+
+def test_the_longest_path_that_fits_wins(tmp_path):
+    images = images_in(tmp_path, "day/a/x.tif", "day/b/x.tif")
+    for name in ("masks/a/x.png", "masks/b/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        save(tmp_path / name, "")
+    found = annotations_for(tmp_path, images)
+    assert {name: file.parent.name for name, file in found.items()} == {"day/a/x.tif": "a", "day/b/x.tif": "b"}
+
+
+def test_a_mask_that_fits_two_images_and_an_image_that_fits_two_masks_are_refused(tmp_path):
+    save(tmp_path / "x_masks.png", "")
+    with pytest.raises(RecordError, match=r"a/x\.tif and b/x\.tif both fit x"):
+        annotations_for(tmp_path, images_in(tmp_path, "a/x.tif", "b/x.tif"))
+    (tmp_path / "x_masks.png").unlink()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "x.png", "")
+    with pytest.raises(RecordError, match=r"a/x and b/x both fit x\.tif"):
+        annotations_for(tmp_path, images_in(tmp_path, "x.tif"))
 
 
 def test_two_files_for_one_image_are_refused(tmp_path):
     for name in ("a.txt", "a.zip"):
         save(tmp_path / name, "")
     with pytest.raises(RecordError, match=r"a\.txt and a\.zip"):
-        annotations_for(tmp_path, ["a.tif"])
+        annotations_for(tmp_path, images_in(tmp_path, "a.tif"))
 
 
 def test_one_file_for_all_images_gives_those_it_names(tmp_path):
+    images = images_in(tmp_path, "a.tif", "b.tif")
     path = save(tmp_path / "all.json", coco_of([]))
-    assert annotations_for(path, ["a.tif", "b.tif"]) == {"a.tif": path}
-    assert annotations_for(tmp_path, ["a.tif", "b.tif"]) == {"a.tif": path}
+    assert annotations_for(path, images) == {"a.tif": path}
+    assert annotations_for(tmp_path, images) == {"a.tif": path}
     table = save(tmp_path / "all.csv", "image,row0,col0,row1,col1\nb.tif,0,0,1,1\n")
-    assert annotations_for(table, ["a.tif", "b.tif"]) == {"b.tif": table}
+    assert annotations_for(table, images) == {"b.tif": table}
+
+
+def paths_in_coco(*names: str) -> dict:
+    images = [{"id": i, "file_name": name, "height": 20, "width": 30} for i, name in enumerate(names)]
+    boxes = [{"image_id": i, "id": i, "bbox": [0, 0, 1 + i, 1]} for i in range(len(names))]
+    return {"images": images, "annotations": boxes}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("all.json", paths_in_coco("a/x.tif", "b\\x.tif", "y.tif")),
+        (
+            "all.csv",
+            "image,row0,col0,row1,col1\na/x.tif,0,0,1,1\nb\\x.tif,0,0,1,2\ny.tif,0,0,1,3\n",
+        ),
+    ],
+)
+def test_a_file_for_all_tells_images_of_one_stem_by_their_folder(tmp_path, name, content):
+    path = save(tmp_path / name, content)
+    images = images_in(tmp_path, "a/x.tif", "b/x.tif", "c/y.tif", "d/z.tif")
+    assert list(annotations_for(path, images)) == ["a/x.tif", "b/x.tif", "c/y.tif"]
+    widths = [load_instances(path, shape=SHAPE, image=image).boxes[0, 3] for image in list(images)[:3]]
+    assert widths == [1, 2, 3]
+    with pytest.raises(RecordError, match=r"a/x\.tif and b.x\.tif"):
+        load_instances(path, shape=SHAPE, image="x.tif")
+    with pytest.raises(RecordError, match=r"both fit y\.tif"):
+        annotations_for(path, images_in(tmp_path, "c/y.tif", "d/y.tif"))
 
 
 def test_one_file_for_one_image_needs_no_name(tmp_path):
     path = save(tmp_path / "result.txt", "")
-    assert annotations_for(path, ["a.tif"]) == {"a.tif": path}
-    assert annotations_for(path, ["a.tif", "b.tif"]) == {}
-    with pytest.raises(RecordError, match="no file or folder"):
-        annotations_for(tmp_path / "nowhere", ["a.tif"])
+    assert annotations_for(path, images_in(tmp_path, "a.tif")) == {"a.tif": path}
+    assert annotations_for(path, images_in(tmp_path, "a.tif", "b.tif")) == {}
+    with pytest.raises(SettingsError, match="no file or folder"):
+        annotations_for(tmp_path / "nowhere", images_in(tmp_path, "a.tif"))
+
+
+# names
+
+paths = st.lists(st.sampled_from("abx"), min_size=1, max_size=3).map(tuple)
+
+
+@given(st.sets(paths), st.sets(paths))
+def test_pairs_are_one_to_one_agree_in_their_stem_and_equal_paths_are_always_paired(ours, theirs):
+    left, right = (
+        {side + "/".join(parts): parts for parts in names} for side, names in (("l ", ours), ("r ", theirs))
+    )
+    try:
+        pairs = pair(left, right)
+    except RecordError:
+        return
+    assert len(set(pairs.values())) == len(pairs)
+    assert all(left[name][-1] == right[other][-1] for name, other in pairs.items())
+    assert all(right[pairs["l " + "/".join(parts)]] == parts for parts in ours & theirs)
+
+
+def test_names_in_folders_that_differ_are_left_alone_where_others_end_alike():
+    left, right = ({"/".join(p): p for p in names} for names in ([("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")]))
+    assert pair(left, right) == {"b/x": "b/x"}

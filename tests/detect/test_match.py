@@ -243,6 +243,15 @@ def test_one_image_has_no_interval() -> None:
     assert pool([match(row_of(0), row_of(0))]).mean_f1 is None
 
 
+def test_images_of_one_place_are_averaged_first_and_their_repeats_narrow_no_interval() -> None:
+    right, wrong = match(row_of(0), row_of(0)), match(row_of(0), row_of(50))
+    plain = pool([right, wrong])
+    repeated = pool([right, wrong, wrong, wrong], places=["a", "b", "b", "b"])
+    assert (repeated.images, repeated.places, repeated.fp) == (4, 2, 3)
+    assert repeated.mean_f1 == plain.mean_f1
+    assert pool([right, wrong], places=["a", "a"]).mean_f1 is None
+
+
 def test_pooling_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="at least one image"):
         pool([])

@@ -19,6 +19,8 @@ from pycocotools.coco import COCO
 from epistem.core import Calibration, Instances, Micrograph, RecordError, ShapeError
 from epistem.core.polygon import tight
 from epistem.detect.adapters import load_instances
+from epistem.detect.adapters.tables import table_images
+from epistem.detect.population import summarize
 from epistem.report import export
 from epistem.report.overlay import display_size, overlay_png, scale_bar, score_colour, shrink, write_overlay
 
@@ -218,10 +220,54 @@ def test_what_no_table_can_hold_is_refused(tmp_path):
         ("density_per_um2", ("density", "um^-2")),
         ("feret_max_px", ("feret max", "px")),
         ("circularity", ("circularity", "")),
+        ("orientation_rad", ("orientation", "rad")),
+        ("row_nm", ("row", "nm")),
+        ("swelling_percent_low", ("swelling low", "%")),
     ],
 )
 def test_units_are_told_from_a_columns_ending(column, words):
     assert export.name_and_unit(column) == words
+
+
+ASCII = str.maketrans({"µ": "u", "⁻": "^-", **{sup: f"^{i}" for i, sup in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}})
+
+
+def ascii_unit(unit: str) -> str:
+    """`(10⁶ px)⁻¹` as (10^6 px)^-1."""
+    return unit.translate(ASCII).replace("^-^", "^-")
+
+
+def test_the_unit_in_a_header_is_that_of_the_quantity_and_of_its_ends(tmp_path):
+    micrograph = Micrograph(np.zeros(SHAPE), SMALL_NM)
+    quantities = summarize(THREE, micrograph, thickness_nm=50)
+    row = {name + end: 1.0 for name in quantities for end in ("", "_low", "_high")}
+    export.write_table(tmp_path / "a.csv", [row])
+    (header, _) = csv.reader((tmp_path / "a.csv").read_text("utf-8").splitlines())
+    units = [cell.partition(" [")[2].removesuffix("]") for cell in header]
+    assert units == [ascii_unit(q.unit) for q in quantities.values() for _ in range(3)]
+    assert {"(10^6 px)^-1", "(10^4 nm^2)^-1", "um^-2", "m^-3"} <= set(units)
+    assert len(set(header)) == len(header)
+    assert {"mean diameter low [nm]", "count high"} <= set(header)
+
+
+FORMULAS = ["=1+1", "+a", "-a.tif", "@a", "\t=1", "'=1", "a=b", "plain", "'quoted'"]
+
+
+def test_text_that_a_spreadsheet_would_run_has_an_apostrophe_and_numbers_have_none(tmp_path):
+    table = {"image": FORMULAS, "score": np.linspace(-1, 1, len(FORMULAS))}
+    export.write_table(tmp_path / "a.csv", table)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8"))))
+    assert [row["image"] for row in rows] == ["'" + text for text in FORMULAS[:6]] + FORMULAS[6:]
+    assert rows[0]["score"] == "-1"
+    export.write_table(tmp_path / "a.parquet", table)
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet")["image"].to_pylist() == FORMULAS
+
+
+def test_the_apostrophe_is_gone_when_the_table_is_read_again(tmp_path):
+    ones = np.ones(len(FORMULAS))
+    boxes = {"row0": 0 * ones, "col0": 0 * ones, "row1": ones, "col1": ones}
+    export.write_table(tmp_path / "a.csv", {"image": FORMULAS, **boxes})
+    assert table_images(tmp_path / "a.csv") == FORMULAS
 
 
 # whole or not at all
@@ -245,6 +291,41 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, monk
         export.write_coco(tmp_path / "a.json", [])
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "old"
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with export.written_whole(tmp_path / "a.txt") as one, export.written_whole(tmp_path / "a.txt") as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert (tmp_path / "a.txt").read_text() == "one"  # the one that was ready last
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failure_of_any_kind_leaves_nothing_behind(tmp_path):
+    def write() -> None:
+        with export.written_whole(tmp_path / "a.txt") as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_not_told_as_a_full_disk(tmp_path):
+    with pytest.raises(RecordError, match="create the folder first") as refused:
+        export.write_table(tmp_path / "nowhere" / "a.csv", {"a": [1]})
+    assert "room" not in str(refused.value)
+    assert "space" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_text_is_written_with_the_folders_it_lies_in_and_not_below_a_file(tmp_path):
+    export.write_text(tmp_path / "a" / "b" / "c.txt", "µm\n")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text("utf-8") == "µm\n"
+    with pytest.raises(RecordError, match="cannot write"):
+        export.write_text(tmp_path / "a" / "b" / "c.txt" / "d.txt", "")
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["c.txt"]
 
 
 # the picture

@@ -17,14 +17,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from epistem.core import Axis, Quantity, RecordError
+from epistem.core import Axis, Quantity
 
 RESULT = "result.json"
 SCHEMA = "epistem.result/1"
@@ -140,20 +139,3 @@ def finished(results: Path, job: Job) -> FileRecord | None:
     except (OSError, ValidationError):
         return None
     return record if record.key == job.key else None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all.
-
-    Raises:
-        RecordError: the disk is full, or the folder cannot be written.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise RecordError(
-            f"{path} could not be written: {error.strerror}; free space or choose another --out"
-        ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from epistem.app.analyze import Analysis, Finder, analyze, versions
 from epistem.app.settings import Settings
-from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of, write_text
+from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
 from epistem.core import Instances, Micrograph
 from epistem.report.compose import single_report
 from epistem.report.export import (
@@ -17,6 +17,7 @@ from epistem.report.export import (
     write_imagej_rois,
     write_labels,
     write_table,
+    write_text,
     write_yolo,
     written_whole,
 )
