@@ -191,3 +191,22 @@ def test_a_later_frame_of_gigapixels_is_refused_at_once(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(ReadError, match="frame 1"):
         read(path)
+
+
+def test_a_small_file_that_unpacks_into_a_giant_picture_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    side = 40_000
+    packer = zlib.compressobj(9)
+    row = bytes(side + 1)
+    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+    assert path.stat().st_size < 2e6
+    with pytest.raises(ReadError, match="million pixels an image, so crop or bin it first"):
+        read(path)

@@ -21,6 +21,8 @@ from epistem.core import DependencyMissing, EpistemError, Micrograph, Micrograph
 
 MAX_BYTES = 4 * 2**30
 """The most pixels [bytes] that one file may declare."""
+MAX_PLANE = 2**29
+"""The most pixels of one image, 23,170². Its analysis takes about 15 bytes a pixel; a larger one is cut first."""
 SMALL_BYTES, MOST_PACKED = 2**26, 20_000
 """Above 64 MiB, no file holds more than so many times its own size (deflate packs 1,032 : 1, LZW 2,700 : 1)."""
 
@@ -60,7 +62,8 @@ def check_declared(what: str, shape: tuple[int, ...], itemsize: int, *, path: Pa
 
     Raises:
         NotAnImage: it has no pixel.
-        ReadError: it is larger than MAX_BYTES, or than anything that could be packed into the file.
+        ReadError: it is larger than MAX_BYTES, one image of it is larger than MAX_PLANE, or it is larger than
+            anything that could be packed into the file.
     """
     count = prod(int(length) for length in shape)
     if count <= 0:
@@ -69,6 +72,12 @@ def check_declared(what: str, shape: tuple[int, ...], itemsize: int, *, path: Pa
         raise ReadError(
             f"{what} declares {_times(shape)} values, {count * itemsize / 2**30:.3g} GiB; "
             f"the limit is {MAX_BYTES / 2**30:g} GiB, so crop or bin it first"
+        )
+    plane = prod(sorted(int(length) for length in shape)[-2:]) if len(shape) > 1 else 0
+    if plane > MAX_PLANE:
+        raise ReadError(
+            f"{what} declares {_times(shape)} values; the limit is {MAX_PLANE / 1e6:.0f} million pixels an image, "
+            "so crop or bin it first"
         )
     if path is not None and count * itemsize > max(SMALL_BYTES, MOST_PACKED * path.stat().st_size):
         raise ReadError(f"{what} declares {_times(shape)} values in a file of {path.stat().st_size} bytes; damaged?")
