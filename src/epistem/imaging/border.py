@@ -73,14 +73,14 @@ def check_declared(what: str, shape: tuple[int, ...], itemsize: int, *, path: Pa
             f"{what} declares {_times(shape)} values, {count * itemsize / 2**30:.3g} GiB; "
             f"the limit is {MAX_BYTES / 2**30:g} GiB, so crop or bin it first"
         )
+    if path is not None and count * itemsize > max(SMALL_BYTES, MOST_PACKED * path.stat().st_size):
+        raise ReadError(f"{what} declares {_times(shape)} values in a file of {path.stat().st_size} bytes; damaged?")
     plane = prod(sorted(int(length) for length in shape)[-2:]) if len(shape) > 1 else 0
     if plane > MAX_PLANE:
         raise ReadError(
             f"{what} declares {_times(shape)} values; the limit is {MAX_PLANE / 1e6:.0f} million pixels an image, "
             "so crop or bin it first"
         )
-    if path is not None and count * itemsize > max(SMALL_BYTES, MOST_PACKED * path.stat().st_size):
-        raise ReadError(f"{what} declares {_times(shape)} values in a file of {path.stat().st_size} bytes; damaged?")
 
 
 def library(name: str, extra: str) -> ModuleType:
