@@ -72,11 +72,56 @@ def test_unknown_sizes_are_counted_as_objects_and_left_out_of_sizes() -> None:
     assert group.quantities["mean_diameter_nm"].value == 5.0
 
 
+def test_objects_that_are_cut_or_have_no_size_are_counted_all_the_same() -> None:
+    (group,) = summarize_groups(
+        [AnalysedImage("a", "A", np.empty(0), n_found=7), AnalysedImage("b", "A", np.ones(2))]
+    )
+    assert group.n_objects == 9
+
+
 def test_groups_can_be_any_column_and_a_wrong_one_is_refused() -> None:
-    images = [AnalysedImage("a", "A", np.array([4.0]), extra={"dose_dpa": "5"})]
+    images = [AnalysedImage("a", "A", np.array([4.0]), extra={"dose_dpa": 5.0})]
     assert [g.name for g in summarize_groups(images, by="Dose (dpa)")] == ["5"]
     with pytest.raises(SettingsError, match=r"no image has a 'temperature'.*dose_dpa, specimen"):
         summarize_groups(images, by="temperature")
+
+
+def at(temperature_C: float | str, mean_nm: float, **extra: str | float) -> AnalysedImage:
+    return AnalysedImage("a", "A", np.array([mean_nm]), extra={"temperature_C": temperature_C, **extra})
+
+
+def test_groups_of_numbers_stand_in_their_order_and_compare_upwards() -> None:
+    images = [at(450.0, 8), at(20.5, 1), at(450.0, 9), at(300.0, 5)]
+    groups = summarize_groups(images, by="temperature_C")
+    assert [(g.name, g.at, g.n_images) for g in groups] == [
+        ("20.5 °C", 20.5, 1),
+        ("300 °C", 300.0, 1),
+        ("450 °C", 450.0, 2),
+    ]
+    assert [(c.a, c.b) for c in compare_groups(images, by="temperature_C")[:2]] == [
+        ("20.5 °C", "300 °C"),
+        ("20.5 °C", "450 °C"),
+    ]
+
+
+def test_groups_of_words_keep_the_order_in_which_they_come() -> None:
+    groups = summarize_groups([at("hot", 8), at("cold", 1)], by="temperature_C")
+    assert [(g.name, g.at) for g in groups] == [("hot", None), ("cold", None)]
+
+
+def test_a_group_tells_what_all_its_images_share_and_nothing_else() -> None:
+    images = [at(300.0, 5, dose_dpa=5.0, grid="x"), at(300.0, 6, dose_dpa=5.0, grid="y"), at(450.0, 6, dose_dpa=5.0)]
+    first, second = summarize_groups(images, by="temperature_C")
+    assert first.shared == {"specimen": "A", "dose_dpa": 5.0}
+    assert second.shared == {"specimen": "A", "dose_dpa": 5.0}
+    assert summarize_groups(images)[0].shared == {"dose_dpa": 5.0}
+
+
+def test_a_test_that_could_not_be_made_is_not_counted_in_the_correction() -> None:
+    pairs = compare_groups([*three("A", 1, 2), *three("B", 5, 6), *three("C", 9)])
+    tested = next(c for c in pairs if (c.a, c.b) == ("A", "B"))
+    assert tested.p_value == pytest.approx(1 / 3)
+    assert "Holm" not in tested.note
 
 
 def test_images_without_a_specimen_are_left_out_and_no_images_are_no_groups() -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from epistem.core import Calibration, Instances, Micrograph, Provenance, Quantity
-from epistem.report.compose import Entry, folder_report, single_report
+from epistem.core import Calibration, Context, Instances, Micrograph, Provenance, Quantity
+from epistem.report.compose import Entry, Grouping, folder_report, single_report
 from epistem.report.document import Facts, Figure, Link, Links, Notice, Report, Table, Text
+from epistem.report.methods_text import NOT_IN_INTERVALS
 from epistem.report.render import render_html
 
 BY = Provenance("epistem.detect.LogBlobs", "0.1.0", {"detector": {"min_snr": 6.0}}, ("abc",), seed=3)
@@ -149,3 +151,39 @@ def test_every_setting_can_be_read_off_the_page() -> None:
 def test_any_file_name_survives_a_whole_folder(name: str) -> None:
     html = render_html(folder(Entry(single(name), "1/r.html"), errors=((name, "why"),)))
     assert "<script>alert" not in html
+
+
+def foiled(*, set_nm: float | None = None, file_nm: float | None = None) -> Report:
+    image = Micrograph(np.zeros((9, 9)), context=Context(thickness_nm=file_nm, thickness_error_nm=3.0), name="a")
+    analysis = {} if set_nm is None else {"thickness_nm": set_nm}
+    by = replace(BY, settings={"detector": {}, "analysis": analysis})
+    return single_report(image, Instances.empty((9, 9)), {}, noisy_png(8), provenance=by, versions=VERSIONS)
+
+
+def methods(report: Report) -> str:
+    (text,) = next(section for section in report.sections if section.id == "methods").blocks
+    assert isinstance(text, Text)
+    return text.text
+
+
+def test_the_thickness_in_the_settings_stands_before_the_one_in_the_file() -> None:
+    assert "Foil thickness was 80 nm, its error unknown." in methods(foiled(set_nm=80, file_nm=50))
+    assert "Foil thickness was 50 nm (one standard error: 3 nm)." in methods(foiled(file_nm=50))
+    assert "Foil" not in methods(single())
+
+
+def test_a_folder_tells_the_foils_of_its_images_and_the_table_they_are_from() -> None:
+    entries = [
+        Entry(foiled(set_nm=80), "1/r.html"),
+        Entry(foiled(set_nm=120), "2/r.html"),
+        Entry(single(), "3/r.html"),
+    ]
+    report = folder_report(entries, Grouping(thickness_file="s.csv"), provenance=BY, versions=VERSIONS)
+    said = "80 to 120 nm, its error unknown, given for each image in s.csv; it was unknown for 1 of 3 images."
+    assert said in methods(report)
+
+
+def test_beside_the_numbers_stands_what_their_intervals_do_not_hold() -> None:
+    page = render_html(single())
+    assert page.count(NOT_IN_INTERVALS) >= 1
+    assert page.index("How far to trust this") < page.index(NOT_IN_INTERVALS)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from epistem.core import Interval
+from epistem.core import Interval, Quantity
 from epistem.report.figures import (
     GroupValues,
+    against_number,
     compare_groups,
     cumulative_sizes,
     round_edges,
@@ -72,6 +73,14 @@ def test_a_plot_says_its_unit_its_n_and_its_marks() -> None:
 
 def test_a_cumulative_curve_does_not_grow_with_its_sample() -> None:
     assert len(cumulative_sizes({"a": GroupValues([SIZES["many"]])}, label="x")) < 22_000  # all steps: 31 kB
+
+
+def test_groups_stand_above_their_numbers_from_zero_on() -> None:
+    sizes = [Quantity("d", "Mean diameter", 6.0, "nm", 5.0, 7.0, 0.9), Quantity("d", "Mean diameter", 8.0, "nm")]
+    densities = [Quantity("n", "Number density", None, "µm⁻²"), Quantity("n", "Number density", 90.0, "µm⁻²")]
+    said = words(against_number([300.0, 450.0], [sizes, densities], label="Temperature [°C]"))
+    for part in ("Mean diameter", "[nm]", "Number density", "[µm⁻²]", "Temperature [°C]", "300", "450", " 0 "):
+        assert part in said
 
 
 def test_nothing_to_draw_is_said() -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from epistem.core import Provenance, Quantity
-from epistem.report.methods_text import DETECTORS, methods_paragraph
+from epistem.report.methods_text import DETECTORS, NOT_IN_INTERVALS, Foil, methods_paragraph
 
 LOG = Provenance("epistem.detect.LogBlobs", "0.1.0", {"min_diameter_px": 4.0, "contrast": "auto"}, (), seed=7)
 MEAN = Quantity("mean_diameter_nm", "Mean diameter", 6.0, "nm", 5.0, 7.0, 0.9)
@@ -51,6 +53,56 @@ def test_pixel_sizes_are_counted_by_source_and_missing_ones_are_told() -> None:
 def test_intervals_are_named_with_their_coverage_or_said_to_be_none() -> None:
     assert "Intervals (mean diameter) are meant to hold the value in 90 % of cases" in paragraph(quantities=[MEAN])
     assert "No intervals are given." in paragraph()
+
+
+def test_intervals_are_said_not_to_hold_the_detectors_own_errors() -> None:
+    text = paragraph(quantities=[MEAN])
+    assert "other fields of the same kind, measured by the same detector" in text
+    assert NOT_IN_INTERVALS in text
+    assert NOT_IN_INTERVALS not in paragraph()
+
+
+@pytest.mark.parametrize(
+    ("foils", "samples", "says"),
+    [
+        ([Foil(95, 10)], "", "Foil thickness was 95 nm (one standard error: 10 nm)."),
+        ([Foil(95)], "", "Foil thickness was 95 nm, its error unknown."),
+        (
+            [Foil(80, 8), Foil(120, 12)],
+            "s.csv",
+            "80 to 120 nm (one standard error: 8 to 12 nm), given for each image in",
+        ),
+        ([Foil(80, 8), Foil(120)], "", "80 to 120 nm (one standard error: 8 nm), its error unknown for 1."),
+        ([Foil(80, 8), Foil(None)], "", "; it was unknown for 1 of 2 images."),
+    ],
+)
+def test_the_foil_is_told_with_its_error_and_who_gave_it(foils: list[Foil], samples: str, says: str) -> None:
+    assert says in paragraph(foils=foils, samples=samples)
+
+
+def test_no_foil_is_not_told() -> None:
+    assert "Foil" not in paragraph(foils=[Foil(None)])
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("density_per_um2", "lower or right side are not counted in them (Gundersen, J. Microsc. 111, 219, 1977)"),
+        ("paper_density_per_1e4_nm2", "The density as published counts all of them (github.com/uw-cmg/"),
+        ("swelling_percent", "Swelling is 100·ΣV/(V_tot − ΣV), each object a sphere V = π/6·d³"),
+        ("paper_swelling_percent", "as published, d is that of the mask's convex hull"),
+    ],
+)
+def test_density_and_swelling_bring_rule_and_source_where_they_are_known(name: str, says: str) -> None:
+    assert says in paragraph(quantities=[Quantity(name, "Some", 1.0)])
+    assert says not in paragraph(quantities=[Quantity(name, "Some", None)])
+
+
+def test_groups_are_told_with_their_column_and_tests() -> None:
+    text = paragraph(by="dose_dpa")
+    for part in ("grouped by dose", "Student's t between images", "Welch", "Holm (1979)"):
+        assert part in text
+    assert "grouped" not in paragraph()
 
 
 def test_every_described_detector_exists() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from epistem.app.folder import write_folder
-from epistem.app.samples import Samples
+from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
@@ -108,6 +108,7 @@ def run_batch(
     results: Path,
     *,
     samples: Samples | None = None,
+    by: str = "specimen",
     workers: int | None = None,
     cluster: str | None = None,
     progress: Progress | None = None,
@@ -120,15 +121,17 @@ def run_batch(
         settings: of the analysis.
         results: folder to write to; what is done there under the same key is kept.
         samples: specimens, for the comparison of groups.
+        by: column of the samples that makes the groups.
         workers: processes on this machine; None is one a core, 1 works in this process.
         cluster: address of a running Dask scheduler instead, "tcp://host:8786". It must see the same files.
         progress: called after each file.
         known: failures of a run before, by file, that need not be tried again.
 
     Raises:
-        SettingsError: `results` cannot be made a folder, or no scheduler answers.
+        SettingsError: no such column, `results` cannot be made a folder, or no scheduler answers.
         RecordError: the tables or the report cannot be written.
     """
+    column = check_samples(samples, by, results)
     _make_folder(results)
     done: dict[str, FileRecord | FileError] = {}
     waiting = []
@@ -146,7 +149,8 @@ def run_batch(
     ordered = [done[job.name] for job in jobs]
     records = tuple(outcome for outcome in ordered if isinstance(outcome, FileRecord))
     errors = tuple(outcome for outcome in ordered if isinstance(outcome, FileError))
-    write_folder(results, records, errors, settings, samples)
+    masks = {job.name: job.found.name for job in jobs if job.found}
+    write_folder(results, records, errors, settings, samples, by=column, found=masks)
     return BatchResult(records, errors, reused)
 
 

@@ -64,6 +64,7 @@ SamplesFile = Annotated[
     Path | None,
     typer.Option("--samples", help="CSV with columns image, specimen, thickness_nm, …; groups the images."),
 ]
+By = Annotated[str, typer.Option("--by", help="Column of that CSV whose values make the groups: dose_dpa, …")]
 ObjectName = Annotated[str, typer.Option("--call", help="What one object is called in the report.")]
 Coverage = Annotated[float, typer.Option(help="Probability that an interval holds the truth.")]
 Seed = Annotated[int, typer.Option(help="Of the resampling behind the intervals.")]
@@ -93,6 +94,7 @@ def analyze(
     thickness_error_nm: ThicknessError = None,
     min_score: MinScore = 0.0,
     samples: SamplesFile = None,
+    by: By = "specimen",
     found: Annotated[
         Path | None,
         typer.Option(help="Measure these masks (labels, COCO, YOLO, Cellpose, SAM…) instead of detecting."),
@@ -116,7 +118,9 @@ def analyze(
     rows = _samples(samples, [name for _, name in listed])
     jobs = make_jobs(listed, settings, samples=rows, found=found)
     with _Bar(len(jobs), quiet=as_json) as bar:
-        result = run_batch(jobs, settings, out, samples=rows, workers=workers, cluster=cluster, progress=bar.advance)
+        result = run_batch(
+            jobs, settings, out, samples=rows, by=by, workers=workers, cluster=cluster, progress=bar.advance
+        )
     _tell(result, out, as_json=as_json)
     if result.errors:
         raise typer.Exit(SOME_FAILED)
@@ -134,6 +138,7 @@ def watch(
     thickness_error_nm: ThicknessError = None,
     min_score: MinScore = 0.0,
     samples: SamplesFile = None,
+    by: By = "specimen",
     object_name: ObjectName = "cavity",
     coverage: Coverage = 0.9,
     seed: Seed = 0,
@@ -155,7 +160,7 @@ def watch(
             _say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
 
     try:
-        last = watch_folder(folder, settings, out, samples=rows, every_s=every_s, progress=tell)
+        last = watch_folder(folder, settings, out, samples=rows, by=by, every_s=every_s, progress=tell)
     except KeyboardInterrupt:  # the way to end it; whatever came is written
         return
     if last is not None and last.errors:

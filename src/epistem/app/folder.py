@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from epistem import __version__
 from epistem.app.analyze import versions
 from epistem.app.groups import AnalysedImage, compare_groups, summarize_groups
-from epistem.app.samples import Samples
+from epistem.app.samples import Samples, column_name
 from epistem.app.settings import Settings
-from epistem.app.store import FileError, FileRecord, ImageRecord, write_text
+from epistem.app.store import FileError, FileRecord, ImageRecord
 from epistem.core import Provenance
-from epistem.report.compose import Entry, folder_report
+from epistem.report.compose import Entry, Grouping, folder_report
 from epistem.report.document import Report, Text
-from epistem.report.export import write_table
+from epistem.report.export import write_table, write_text
 from epistem.report.render import render_html
-from epistem.report.samples import Comparison, GroupSummary
+from epistem.report.samples import GroupSummary
 
 
 def write_folder(
@@ -28,22 +30,53 @@ def write_folder(
     errors: Sequence[FileError],
     settings: Settings,
     samples: Samples | None,
+    *,
+    by: str = "specimen",
+    found: Mapping[str, str] | None = None,
 ) -> None:
-    """images.csv, objects.*, samples.csv, errors.csv, run.json, methods.txt, report.json and report.html."""
+    """images.csv, objects.*, samples.csv, errors.csv, run.json, methods.txt, report.json and report.html.
+
+    Args:
+        results: folder to write to. All of these files are replaced: they hold this run and nothing before it.
+        records: the files that were analysed.
+        errors: those that failed.
+        settings: of the analysis.
+        samples: specimens, or None.
+        by: column of the samples that makes the groups.
+        found: name of the annotations by file, where they were measured instead of detecting.
+    """
     results.mkdir(parents=True, exist_ok=True)
-    write_table(results / "images.csv", [_image_row(record, image) for record, image in _images(records)])
+    write_table(results / "images.csv", [_image_row(record, image, samples) for record, image in _images(records)])
     write_table(
         results / "errors.csv", {name: [getattr(e, name) for e in errors] for name in ("file", "kind", "why")}
     )
-    _write_objects(results, records)
-    groups, comparisons = _groups(results, records, settings, samples)
-    if groups:
-        write_table(results / "samples.csv", [_group_row(group) for group in groups])
+    _write_objects(results, records, samples)
+    grouping = _groups(results, records, settings, samples, by)
+    _write_groups(results / "samples.csv", grouping)
     provenance = _provenance(records, settings)
+    _write_report(results, records, errors, grouping, provenance, settings)
+    run = provenance.as_dict() | {
+        "settings": settings.model_dump(),
+        "versions": versions(),
+        "samples": _samples_record(samples, by),
+        "found": dict(found or {}),
+        "files": {record.file: [image.id for image in record.images] for record in records},
+        "failed": {error.file: error.why for error in errors},
+    }
+    write_text(results / "run.json", json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_report(
+    results: Path,
+    records: Sequence[FileRecord],
+    errors: Sequence[FileError],
+    grouping: Grouping,
+    provenance: Provenance,
+    settings: Settings,
+) -> None:
     report = folder_report(
         (Entry(_report(results, image), f"{image.folder}/report.html") for _, image in _images(records)),
-        groups,
-        comparisons,
+        grouping,
         [(error.file, error.why) for error in errors],
         provenance=provenance,
         versions=versions(),
@@ -52,13 +85,25 @@ def write_folder(
     write_text(results / "report.json", report.to_json())
     write_text(results / "report.html", render_html(report))
     write_text(results / "methods.txt", _methods(report) + "\n")
-    run = provenance.as_dict() | {
-        "settings": settings.model_dump(),
-        "versions": versions(),
-        "files": {record.file: [image.id for image in record.images] for record in records},
-        "failed": {error.file: error.why for error in errors},
-    }
-    write_text(results / "run.json", json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+
+
+def _samples_record(samples: Samples | None, by: str) -> dict[str, Any] | None:
+    """The samples as they were read: run.json then tells all that the numbers depend on."""
+    if samples is None:
+        return None
+    rows = [{"image": row.image, "specimen": row.specimen, **row.known()} for row in samples.rows]
+    return {"file": samples.path.name, "by": by, "rows": rows}
+
+
+def _said(samples: Samples | None, file: str, taken: Collection[str]) -> dict[str, str | float | None]:
+    """What the samples say of a file: the same columns for every file, None where its row says nothing.
+
+    A name that is taken by a column of ours gets a prefix: `count` becomes `sample_count`.
+    """
+    row = samples.row_for(file) if samples else None
+    known = row.known() if row else {}
+    names = samples.columns[1:] if samples else ()
+    return {f"sample_{name}" if name in taken else name: known.get(name) for name in names}
 
 
 def _images(records: Sequence[FileRecord]) -> Iterator[tuple[FileRecord, ImageRecord]]:
@@ -69,51 +114,59 @@ def _report(results: Path, image: ImageRecord) -> Report:
     return Report.from_json((results / image.folder / "report.json").read_text("utf-8"))
 
 
-def _image_row(record: FileRecord, image: ImageRecord) -> dict[str, object]:
+def _image_row(record: FileRecord, image: ImageRecord, samples: Samples | None) -> dict[str, object]:
     row: dict[str, object] = {
         "image": image.name,
         "file": record.file,
         "axis": image.axis,
         "slice": image.slice,
         "specimen": record.specimen,
+    }
+    numbers: dict[str, object] = {
         "rows": image.shape[0],
         "columns": image.shape[1],
         "row_nm": image.row_nm,
         "col_nm": image.col_nm,
     }
     for name, quantity in image.quantities.items():
-        row |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
-    return row | {"warnings": " | ".join(image.warnings)}
+        numbers |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
+    numbers["warnings"] = " | ".join(image.warnings)
+    return row | _said(samples, record.file, {*row, *numbers}) | numbers
 
 
-def _write_objects(results: Path, records: Sequence[FileRecord]) -> None:
+def _write_objects(results: Path, records: Sequence[FileRecord], samples: Samples | None) -> None:
     """All objects of all images in one table; images without one are in images.csv."""
     import pandas as pd
     import pyarrow.parquet as pq
 
+    own = ("image", "slice", "specimen")
+    first = dict.fromkeys(own)
     tables = []
     for record, image in _images(records):
         table = pq.read_table(results / image.folder / "objects.parquet").to_pandas()
         if len(table):
-            tables.append(table.assign(image=image.name, slice=image.slice, specimen=record.specimen))
-    everything = (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"image": [], "slice": [], "specimen": []})
-    )
-    first = ["image", "slice", "specimen"]
-    columns = {name: everything[name].to_numpy() for name in first + [c for c in everything if c not in first]}
+            said = _said(samples, record.file, {*own, *table})
+            tables.append(table.assign(image=image.name, slice=image.slice, specimen=record.specimen, **said))
+            first |= dict.fromkeys(said)
+    everything = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({name: [] for name in first})
+    ordered = {name: everything[name].to_numpy() for name in [*first, *(c for c in everything if c not in first)]}
     for suffix in (".csv", ".parquet"):
-        write_table(results / f"objects{suffix}", columns)
+        write_table(results / f"objects{suffix}", ordered)
 
 
 def _groups(
-    results: Path, records: Sequence[FileRecord], settings: Settings, samples: Samples | None
-) -> tuple[list[GroupSummary], list[Comparison]]:
-    if samples is None or not any(record.specimen for record in records):
-        return [], []
+    results: Path, records: Sequence[FileRecord], settings: Settings, samples: Samples | None, by: str
+) -> Grouping:
+    if samples is None:
+        return Grouping()
     images = [_analysed(results, record, image, samples) for record, image in _images(records)]
-    return (
-        summarize_groups(images, coverage=settings.coverage),
-        compare_groups(images, coverage=settings.coverage, seed=settings.seed),
+    grouped = [image for image in images if by in image.extra or (by == "specimen" and image.specimen)]
+    return Grouping(
+        summarize_groups(grouped, by=by, coverage=settings.coverage),
+        compare_groups(grouped, by=by, coverage=settings.coverage, seed=settings.seed),
+        by,
+        samples.path.name if any(row.thickness_nm is not None for row in samples.rows) else "",
+        len(images) - len(grouped),
     )
 
 
@@ -138,15 +191,33 @@ def _analysed(results: Path, record: FileRecord, image: ImageRecord, samples: Sa
         density_per_um2=value("density_per_um2"),
         swelling_percent=value("swelling_percent"),
         series=record.file if len(record.images) > 1 else None,
-        extra=row.extra if row else {},
+        extra=row.known() if row else {},
+        n_found=image.n_objects,
     )
 
 
-def _group_row(group: GroupSummary) -> dict[str, object]:
-    row: dict[str, object] = {"specimen": group.name, "images": group.n_images, "objects": group.n_objects}
+def _write_groups(path: Path, grouping: Grouping) -> None:
+    """One row a group; without groups the table of a run before goes."""
+    if grouping.groups:
+        write_table(path, [_group_row(group, grouping) for group in grouping.groups])
+    elif path.is_file() and not _is_input(path):
+        path.unlink()
+
+
+def _is_input(path: Path) -> bool:
+    """Whether this is a table that a person wrote to be read: those have a column `image`, ours never has."""
+    first, _, _ = path.read_text("utf-8", errors="replace").partition("\n")
+    return "image" in map(column_name, re.split("[,;\t]", first))
+
+
+def _group_row(group: GroupSummary, grouping: Grouping) -> dict[str, object]:
+    shared = list(dict.fromkeys(name for group in grouping.groups for name in group.shared))
+    row: dict[str, object] = {grouping.by: group.name if group.at is None else group.at}
+    numbers: dict[str, object] = {"images": group.n_images, "objects": group.n_objects}
     for name, quantity in group.quantities.items():
-        row |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
-    return row
+        numbers |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
+    known = {f"sample_{name}" if name in numbers else name: group.shared.get(name) for name in shared}
+    return row | known | numbers
 
 
 def _provenance(records: Sequence[FileRecord], settings: Settings) -> Provenance:

@@ -23,6 +23,7 @@ from scipy import special
 from epistem.app.samples import column_name
 from epistem.core import Quantity, SettingsError
 from epistem.report.samples import Comparison, GroupSummary
+from epistem.report.words import label_and_unit
 from epistem.stats.resample import permutation_test
 
 
@@ -37,7 +38,8 @@ class AnalysedImage:
         density_per_um2: number density, or None.
         swelling_percent: or None.
         series: the file, if the image is one of several in it.
-        extra: further columns of samples.csv by name.
+        extra: further columns of samples.csv by name; numbers are floats.
+        n_found: objects found in it, cut and unmeasured ones too; None if all of them have a row in `diameters_nm`.
     """
 
     name: str
@@ -46,7 +48,8 @@ class AnalysedImage:
     density_per_um2: float | None = None
     swelling_percent: float | None = None
     series: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | float] = field(default_factory=dict)
+    n_found: int | None = None
 
 
 class _Measure(NamedTuple):
@@ -74,19 +77,21 @@ def summarize_groups(
         coverage: of the intervals, 0 to 1.
 
     Returns:
-        Groups in the order in which they first come.
+        Groups in the order of their numbers, or else in the order in which they first come.
 
     Raises:
         SettingsError: no image has that column.
     """
     groups = []
-    for name, members in _grouped(images, by).items():
+    for key, members in _grouped(images, by).items():
         sizes = [_known(image.diameters_nm) for image in members]
         pooled = np.concatenate(sizes)
         quantities = [_mean(measure, _units(members, measure.name), coverage) for measure in MEASURES]
         quantities[1:1] = _pooled(pooled)
-        n_objects = sum(len(image.diameters_nm) for image in members)
-        groups.append(GroupSummary(name, len(members), n_objects, {q.name: q for q in quantities}, sizes))
+        n_objects = sum(len(i.diameters_nm) if i.n_found is None else i.n_found for i in members)
+        at = key if isinstance(key, float) else None
+        known = {q.name: q for q in quantities}
+        groups.append(GroupSummary(_named(key, by), len(members), n_objects, known, sizes, at, _shared(members, by)))
     return groups
 
 
@@ -106,7 +111,7 @@ def compare_groups(
     Raises:
         SettingsError: no image has that column.
     """
-    groups = _grouped(images, by)
+    groups = {_named(key, by): members for key, members in _grouped(images, by).items()}
     pairs = list(combinations(groups, 2))
     compared = []
     for measure in MEASURES:
@@ -114,25 +119,50 @@ def compare_groups(
         if not any(len(v) for v in values.values()):
             continue
         p_values = _holm([permutation_test(values[a], values[b], seed=seed) for a, b in pairs])
+        tested = sum(p is not None for p in p_values)
         for (a, b), p in zip(pairs, p_values, strict=True):
             difference = _difference(measure, values[a], values[b], coverage)
-            compared.append(Comparison(a, b, measure.label, difference, p, _test(values[a], values[b], len(pairs))))
+            compared.append(Comparison(a, b, measure.label, difference, p, _test(values[a], values[b], tested)))
     sizes = {name: _known(np.concatenate([i.diameters_nm for i in members])) for name, members in groups.items()}
     compared += [_distributions(a, b, sizes[a], sizes[b]) for a, b in pairs if len(sizes[a]) and len(sizes[b])]
     return compared
 
 
-def _grouped(images: Sequence[AnalysedImage], by: str) -> dict[str, list[AnalysedImage]]:
-    column = column_name(by)
-    groups: dict[str, list[AnalysedImage]] = {}
+def _grouped(images: Sequence[AnalysedImage], by: str) -> dict[str | float, list[AnalysedImage]]:
+    groups: dict[str | float, list[AnalysedImage]] = {}
     for image in images:
-        name = image.specimen if column == "specimen" else image.extra.get(column)
-        if name is not None:
-            groups.setdefault(name, []).append(image)
+        key = _columns(image).get(column_name(by))
+        if key is not None:
+            groups.setdefault(key, []).append(image)
     if images and not groups:
         there = sorted({"specimen"} | {name for image in images for name in image.extra})
         raise SettingsError(f"no image has a {by!r} to group by; there is {', '.join(there)}; add it to samples.csv")
+    if all(isinstance(key, float) for key in groups):
+        return dict(sorted(groups.items()))
     return groups
+
+
+def _columns(image: AnalysedImage) -> dict[str, str | float | None]:
+    return {column_name(name): value for name, value in image.extra.items()} | {"specimen": image.specimen}
+
+
+def _named(key: str | float, by: str) -> str:
+    """A group as a person calls it: the specimen, or the number with its unit."""
+    if isinstance(key, str):
+        return key
+    return f"{key:.12g} {label_and_unit(by)[1]}".strip()
+
+
+def _shared(members: Sequence[AnalysedImage], by: str) -> dict[str, str | float]:
+    """The columns beside `by` in which all images of a group agree."""
+    first = {"specimen": members[0].specimen, **members[0].extra}
+    return {
+        name: value
+        for name, value in first.items()
+        if value is not None
+        and column_name(name) != column_name(by)
+        and all(_columns(image).get(column_name(name)) == value for image in members)
+    }
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -209,12 +239,14 @@ def _student(coverage: float, freedom: float) -> float:
     return float(special.stdtrit(freedom, (1 + coverage) / 2))
 
 
-def _test(a: NDArray[np.float64], b: NDArray[np.float64], n_pairs: int) -> str:
+def _test(a: NDArray[np.float64], b: NDArray[np.float64], n_tests: int) -> str:
     if min(len(a), len(b)) < 2:
         return f"No test between {len(a)} and {len(b)} images: each group needs two or more."
     least = (1 + (len(a) == len(b))) / comb(len(a) + len(b), len(a))
-    text = f"Permutation test of image means; with {len(a)} and {len(b)} images p cannot be below {least:.2g}"
-    return text + (f", and is corrected after Holm for {n_pairs} pairs." if n_pairs > 1 else ".")
+    bound = f"with {len(a)} and {len(b)} images p cannot be below {least:.2g}"
+    if n_tests < 2:
+        return f"Permutation test of image means; {bound}."
+    return f"Permutation test of image means, corrected after Holm for {n_tests} pairs; before that, {bound}."
 
 
 def _holm(p_values: Sequence[float | None]) -> list[float | None]:

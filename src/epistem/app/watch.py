@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from epistem.app.batch import BatchResult, Progress, list_files, make_jobs, run_batch
-from epistem.app.samples import Samples
+from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, Job
 from epistem.core import SettingsError
@@ -21,6 +21,7 @@ def watch(
     results: Path,
     *,
     samples: Samples | None = None,
+    by: str = "specimen",
     every_s: float = 2.0,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -33,7 +34,7 @@ def watch(
         folder: where images arrive.
         settings: of the analysis.
         results: folder to write to; tables and report are made anew after each arrival.
-        samples: specimens, as for a batch.
+        samples, by: specimens and the column that makes groups, as for a batch.
         every_s: time between looks [s].
         progress: called after each file.
         stop: asked before each look.
@@ -42,8 +43,9 @@ def watch(
         The last batch, or None if nothing came. A file that failed is tried again only when it changes.
 
     Raises:
-        SettingsError: no such folder.
+        SettingsError: no such folder, or no such column.
     """
+    check_samples(samples, by, results)
     if not folder.is_dir():
         raise SettingsError(f"{folder}: wanted a folder to watch; there is none of that name")
     seen: dict[Path, State] = {}
@@ -61,7 +63,9 @@ def watch(
             known = {
                 error.file: error for (path, state), error in failed.items() if there.get(path, ("", 0))[1] == state
             }
-            last = run_batch(current, settings, results, samples=samples, workers=1, progress=progress, known=known)
+            last = run_batch(
+                current, settings, results, samples=samples, by=by, workers=1, progress=progress, known=known
+            )
             errors = {error.file: error for error in last.errors}
             for path, (_, state) in whole.items():
                 if (error := errors.get(jobs[path, state].name)) is not None:

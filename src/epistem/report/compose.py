@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath, PurePosixPath
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from epistem.report.document import (
     plain,
 )
 from epistem.report.figures import shrunk
-from epistem.report.methods_text import methods_paragraph
+from epistem.report.methods_text import Foil, methods_paragraph
 from epistem.report.samples import Comparison, GroupSummary, quantity_columns, samples_section
 from epistem.report.sections import headline, image_section, main_names, noun_of
 from epistem.report.words import counted, sentence
@@ -58,26 +59,54 @@ def single_report(
     )
     record = plain(provenance.as_dict())
     source = "" if micrograph.calibration is None else micrograph.calibration.source
+    foil = _foil(micrograph, record)
     paragraph = methods_paragraph(
         record,
         versions,
         noun=noun_of(measured.classes),
         pixel_sizes={source: 1},
         quantities=[q for q in quantities.values() if q.value is not None],
+        foils=[foil],
         forecast=reliability is not None and reliability.f1 is not None,
     )
+    about = {"versions": plain(versions), "noun": noun_of(measured.classes), "foil": foil._asdict()}
     return Report(
         title=micrograph.name,
         subtitle=headline(measured, quantities, reliability),
-        provenance=record | {"versions": plain(versions), "noun": noun_of(measured.classes)},
+        provenance=record | about,
         sections=(section, methods_section(paragraph), provenance_section(record, versions)),
     )
 
 
+def _foil(micrograph: Micrograph, record: Mapping[str, Any]) -> Foil:
+    """The thickness that was used: the one in the settings, or else the one in the file."""
+    settings = record.get("settings", {}).get("analysis", {})
+    context = micrograph.context
+    if settings.get("thickness_nm") is None:
+        return Foil(context.thickness_nm, context.thickness_error_nm)
+    return Foil(settings["thickness_nm"], settings.get("thickness_error_nm"))
+
+
+class Grouping(NamedTuple):
+    """How the images of a folder were grouped, and what came of it.
+
+    Attributes:
+        groups, comparisons: as for `samples_section`.
+        by: the column that makes the groups.
+        thickness_file: name of the table that gives a foil thickness for each image; "" if none does.
+        left_out: images in no group.
+    """
+
+    groups: Sequence[GroupSummary] = ()
+    comparisons: Sequence[Comparison] = ()
+    by: str = "specimen"
+    thickness_file: str = ""
+    left_out: int = 0
+
+
 def folder_report(
     entries: Iterable[Entry],
-    groups: Sequence[GroupSummary] = (),
-    comparisons: Sequence[Comparison] = (),
+    grouping: Grouping | None = None,
     errors: Sequence[tuple[str, str]] = (),
     *,
     provenance: Provenance,
@@ -89,50 +118,79 @@ def folder_report(
 
     Args:
         entries: the images' own reports; read one at a time, so they may come from disk.
-        groups, comparisons: as for `samples_section`.
+        grouping: of the images, or None where no samples were given.
         errors: file and reason of each that failed.
         provenance: of the run: detector, settings, seed.
         versions: of epistem and of the libraries its numbers rest on.
         title: what the folder is called.
         sizes_label: what the groups' values are, with unit.
     """
-    rows: list[_Row] = []
-    sections: list[Section] = []
-    sources: dict[str, int] = {}
-    nouns: dict[str, None] = {}
-    shown: dict[str, Fact] = {}
-    for i, entry in enumerate(entries, 1):
-        row = _row(entry, i)
-        rows.append(row)
-        source = str(_facts(entry.report).get("pixel_size_source", Fact(value="")).value)
-        sources[source] = sources.get(source, 0) + 1
-        nouns[str(entry.report.provenance.get("noun", "object"))] = None
-        shown.update({name: fact for name, fact in row.facts.items() if fact.value is not None})
-        if i <= MOST_SECTIONS:
-            sections.append(_in_folder(entry, row.anchor))
-    inside = len(rows) <= MOST_SECTIONS
+    grouping = grouping or Grouping()
+    folder = _gathered(entries)
     record = plain(provenance.as_dict())
-    noun = next(iter(nouns)) if len(nouns) == 1 else "object"
-    paragraph = methods_paragraph(
-        record,
-        versions,
-        noun=noun,
-        n_images=len(rows),
-        pixel_sizes=sources,
-        quantities=shown.values(),
-        forecast="f1" in shown,
-    )
-    parts = [overview_section(rows, noun=noun, n_failed=len(errors), inside=inside)]
-    parts += [samples_section(groups, comparisons, label=sizes_label)] if groups else []
+    inside = len(folder.rows) <= MOST_SECTIONS
+    parts = [overview_section(folder.rows, noun=folder.noun, n_failed=len(errors), inside=inside)]
+    if grouping.groups:
+        parts.append(_samples(grouping, sizes_label))
     parts += [failures_section(errors)] if errors else []
-    parts += sections if inside else []
-    parts += [methods_section(paragraph), provenance_section(record, versions)]
+    parts += folder.sections if inside else []
+    parts.append(methods_section(_folder_methods(folder, grouping, record, versions)))
+    parts.append(provenance_section(record, versions))
     text = parts[0].blocks[0]
     return Report(
         title=title,
         subtitle=text.text if isinstance(text, Text) else "",
-        provenance=record | {"versions": plain(versions), "noun": noun},
+        provenance=record | {"versions": plain(versions), "noun": folder.noun},
         sections=tuple(parts),
+    )
+
+
+def _samples(grouping: Grouping, label: str) -> Section:
+    left_out, by = grouping.left_out, grouping.by
+    return samples_section(grouping.groups, grouping.comparisons, by=by, label=label, left_out=left_out)
+
+
+class _Folder(NamedTuple):
+    """What the images' reports say, kept while one after the other goes by."""
+
+    rows: list[_Row]
+    sections: list[Section]
+    noun: str
+    pixel_sizes: Mapping[str, int]
+    foils: list[Foil]
+
+
+def _gathered(entries: Iterable[Entry]) -> _Folder:
+    rows: list[_Row] = []
+    sections: list[Section] = []
+    foils: list[Foil] = []
+    sources: Counter[str] = Counter()
+    nouns: set[str] = set()
+    for i, entry in enumerate(entries, 1):
+        rows.append(_row(entry, i))
+        sources[str(_facts(entry.report).get("pixel_size_source", Fact(value="")).value)] += 1
+        nouns.add(str(entry.report.provenance.get("noun", "object")))
+        foils.append(Foil(**plain(entry.report.provenance.get("foil", {"nm": None}))))
+        if i <= MOST_SECTIONS:
+            sections.append(_in_folder(entry, rows[-1].anchor))
+    return _Folder(rows, sections, nouns.pop() if len(nouns) == 1 else "object", sources, foils)
+
+
+def _folder_methods(
+    folder: _Folder, grouping: Grouping, record: Mapping[str, Any], versions: Mapping[str, str]
+) -> str:
+    shown = {name: fact for row in folder.rows for name, fact in row.facts.items() if fact.value is not None}
+    return methods_paragraph(
+        record,
+        versions,
+        noun=folder.noun,
+        n_images=len(folder.rows),
+        pixel_sizes=folder.pixel_sizes,
+        quantities=shown.values(),
+        foils=folder.foils,
+        samples=grouping.thickness_file,
+        by=grouping.by if grouping.groups else "",
+        forecast="f1" in shown,
     )
 
 

@@ -48,6 +48,9 @@ UNITS = {
     "_deg": "deg",
     "_rad": "rad",
     "_keV": "keV",
+    "_C": "degC",
+    "_K": "K",
+    "_dpa": "dpa",
     "_percent": "%",
 }
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from epistem.core import Interval
+from epistem.core import Interval, Quantity
 from epistem.report.words import number
 
 INK, MUTED, ACCENT, WARM = "#1f2933", "#66727f", "#2f6f9f", "#b4541a"
@@ -39,6 +39,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
 }
+MOST_TICKS = 6  # with more, the groups' own numbers would run into each other
 _LOCK = threading.Lock()
 NO_CLOCK = {"Date": None, "Creator": None}
 
@@ -154,6 +155,41 @@ def cumulative_sizes(groups: Mapping[str, GroupValues], *, label: str) -> bytes:
         axes.set_xlabel(label)
         axes.set_ylabel("Share of objects ≤ size")
         return _finished(canvas, axes, None)
+
+
+def against_number(at: Sequence[float], rows: Sequence[Sequence[Quantity]], *, label: str) -> bytes:
+    """Quantities of groups against the number that makes the groups, one above the other, as SVG.
+
+    Args:
+        at: dose, temperature… of g groups.
+        rows: for each panel its g quantities; the unknown are left out.
+        label: what `at` is, with unit.
+    """
+    with _style():
+        canvas = Canvas(figsize=(4.8, 0.5 + 1.5 * len(rows)), layout="constrained")
+        FigureCanvasAgg(canvas)
+        panels = canvas.subplots(len(rows), sharex=True, squeeze=False)[:, 0]
+        for axes, row, colour in zip(panels, rows, COLOURS, strict=False):
+            for x, quantity in zip(at, row, strict=True):
+                _draw_quantity(axes, x, quantity, colour)
+            axes.set_ylim(bottom=0)  # half as high is half as much
+            axes.set_ylabel(f"{row[0].label}\n[{row[0].unit}]" if row[0].unit else row[0].label)
+            axes.grid(axis="y", color="#e3e7eb", linewidth=0.8)
+            axes.set_axisbelow(True)
+        panels[-1].set_xlabel(label.replace("$", r"\$"))
+        panels[-1].margins(x=0.15)
+        if len(set(at)) <= MOST_TICKS:
+            panels[-1].set_xticks(sorted(set(at)))
+        return _finished(canvas, panels[-1], None)
+
+
+def _draw_quantity(axes: Axes, x: float, quantity: Quantity, colour: str) -> None:
+    if quantity.value is None:
+        return
+    axes.plot([x], [quantity.value], "D", color=colour, markersize=5)
+    if quantity.low is not None and quantity.high is not None:
+        ends = [[quantity.value - quantity.low], [quantity.high - quantity.value]]
+        axes.errorbar([x], [quantity.value], yerr=ends, fmt="none", ecolor=colour, capsize=4)
 
 
 def round_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

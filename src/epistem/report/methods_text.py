@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from epistem.report.words import Ranged, label_and_unit, number, percent, plural
 
@@ -14,12 +14,37 @@ DETECTORS = {
         " touching objects split by a watershed)"
     ),
 }
+PUBLISHED = "github.com/uw-cmg/cavity_defect_detection"
 SOURCES = {
     "metadata": "the files' metadata",
     "scale bar": "the burnt-in scale bar",
     "user": "the operator",
     "simulation": "the simulation",
 }
+
+
+# What no interval here contains; said beside every one of them.
+NOT_IN_INTERVALS = "what the detector misses, what it finds falsely, and its own error of size"
+HOLDS = (
+    "Intervals hold for other fields of the same kind, measured by the same detector. Not in them: "
+    f"{NOT_IN_INTERVALS}."
+)
+
+
+class Named(Ranged, Protocol):
+    """A number with its machine name and its words: core's Quantity and report's Fact."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+
+
+class Foil(NamedTuple):
+    """Thickness of one image's foil and its standard error [nm]; None where unknown."""
+
+    nm: float | None
+    error_nm: float | None = None
 
 
 def methods_paragraph(
@@ -29,7 +54,10 @@ def methods_paragraph(
     noun: str = "object",
     n_images: int = 1,
     pixel_sizes: Mapping[str, int],
-    quantities: Iterable[Ranged] = (),
+    quantities: Iterable[Named] = (),
+    foils: Sequence[Foil] = (),
+    samples: str = "",
+    by: str = "",
     forecast: bool = False,
 ) -> str:
     """Sentences that another laboratory could repeat the work from.
@@ -40,20 +68,83 @@ def methods_paragraph(
         noun: what was looked for, in the singular.
         n_images: images analysed.
         pixel_sizes: number of images by source of their pixel size; "" where there is none.
-        quantities: what the report shows; their intervals and notes (formula sources) are named.
+        quantities: what the report shows; those with an interval are named, and of the known ones density and
+            swelling bring their rule, their formula and its source.
+        foils: thickness of each image's foil.
+        samples: name of the table that gives them for each image; "" if it was one setting or the files.
+        by: column of that table by which images were grouped; "" if they were not.
         forecast: whether an expected F1 was given.
     """
     shown = list(quantities)
+    known = {q.name for q in shown if q.value is not None}
     sentences = [
         _detection(provenance, versions, noun, n_images),
         _calibration(pixel_sizes),
         "Sizes are area-equivalent diameters, d = 2·√(A/π) (ISO 9276-6), of each object's pixels; objects cut by the"
         " image border are counted but left out of the sizes.",
+        *_densities(known),
+        _thickness(foils, samples),
+        *_swelling(known),
         *_intervals(shown),
+        _groups(by),
         _not_done(provenance, forecast),
         _libraries(versions),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _densities(known: set[str]) -> list[str]:
+    sentences = []
+    if known & {"density_per_um2", "density_per_1e6_px", "density_per_m3"}:
+        sentences.append(
+            "Number densities are per valid area; objects cut at their lower or right side are not counted in them"
+            " (Gundersen, J. Microsc. 111, 219, 1977)."
+        )
+    if "paper_density_per_1e4_nm2" in known:
+        sentences.append(f"The density as published counts all of them ({PUBLISHED}).")
+    return sentences
+
+
+def _thickness(foils: Sequence[Foil], samples: str) -> str:
+    """How thick the foil was, by whom, and how sure."""
+    known = [foil for foil in foils if foil.nm is not None]
+    if not known:
+        return ""
+    from_ = f", given for each image in {samples}" if samples else ""
+    errors = [foil.error_nm for foil in known if foil.error_nm is not None]
+    told = f" (one standard error: {_range(errors)} nm)" if errors else ""
+    if len(errors) < len(known):
+        told += f", its error unknown{f' for {len(known) - len(errors)}' if errors else ''}"
+    rest = f"; it was unknown for {len(foils) - len(known)} of {len(foils)} images" if len(known) < len(foils) else ""
+    return f"Foil thickness was {_range([f.nm for f in known if f.nm])} nm{told}{from_}{rest}."
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _swelling(known: set[str]) -> list[str]:
+    if not known & {"swelling_percent", "paper_swelling_percent"}:
+        return []
+    text = (
+        "Swelling is 100·ΣV/(V_tot − ΣV), each object a sphere V = π/6·d³, V_tot the valid area times the foil"
+        f" thickness (formula: {PUBLISHED}); cut objects count as the sphere that is seen"
+    )
+    if "paper_swelling_percent" in known:
+        text += "; as published, d is that of the mask's convex hull instead of its area"
+    return [f"{text}."]
+
+
+def _groups(by: str) -> str:
+    if not by:
+        return ""
+    words = label_and_unit(by)[0].lower()
+    return (
+        f"Images were grouped by {words}; each image counts once, and a series as one. Intervals of groups are"
+        " Student's t between images, those of differences Welch's; groups were compared by permuting images, with p"
+        " corrected after Holm (1979) where several pairs were tested."
+    )
 
 
 def _detection(provenance: Mapping[str, Any], versions: Mapping[str, str], noun: str, n_images: int) -> str:
@@ -90,14 +181,14 @@ def _calibration(pixel_sizes: Mapping[str, int]) -> str:
     return f"Pixel sizes came from {counted}{rest}."
 
 
-def _intervals(quantities: list[Ranged]) -> list[str]:
+def _intervals(quantities: Sequence[Named]) -> list[str]:
     coverages = sorted({q.coverage for q in quantities if q.coverage is not None and q.low is not None})
     if not coverages:
         return ["No intervals are given."]
-    named = [str(getattr(q, "label", "")).lower() for q in quantities if q.coverage is not None and q.low is not None]
+    named = [q.label.lower() for q in quantities if q.coverage is not None and q.low is not None]
     held = " or ".join(percent(coverage) for coverage in coverages)
     what = ", ".join(dict.fromkeys(named))
-    return [f"Intervals ({what}) are meant to hold the value in {held} of cases, pixel size taken as exact."]
+    return [f"Intervals ({what}) are meant to hold the value in {held} of cases, pixel size taken as exact.", HOLDS]
 
 
 def _not_done(provenance: Mapping[str, Any], forecast: bool) -> str:

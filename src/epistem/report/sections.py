@@ -26,6 +26,7 @@ from epistem.report.document import (
     Text,
 )
 from epistem.report.figures import score_histogram, shrunk, size_histogram
+from epistem.report.methods_text import HOLDS
 from epistem.report.words import (
     counted,
     decimals_for,
@@ -220,7 +221,7 @@ def _histograms(measured: Instances) -> list[Figure]:
 def _trust(reliability: Reliability | None) -> list[Block]:
     title = "How far to trust this"
     if reliability is None:
-        return [Text(title=title, text=UNTOLD)]
+        return [Text(title=title, text=f"{UNTOLD}\n\n{HOLDS}", role="list")]
     named = {"f1": "Expected F1", "precision": "Expected precision", "recall": "Expected recall"}
     facts = []
     for name, label in named.items():
@@ -239,6 +240,7 @@ def _trust(reliability: Reliability | None) -> list[Block]:
         lines.append(f"These numbers hold for {reliability.reference}.")
     if not facts and not lines:
         lines = [UNTOLD]
+    lines.append(HOLDS)
     blocks: list[Block] = [Facts(title=title, facts=tuple(facts))] if facts else []
     if lines:
         blocks.append(Text(title="" if facts else title, text="\n\n".join(lines), role="list"))

@@ -10,6 +10,9 @@ THIN = "\u202f"  # narrow no-break space, between groups of three digits
 
 # Column names end in their unit; the longest ending that fits is taken.
 UNITS = {
+    "_C": "°C",
+    "_K": "K",
+    "_dpa": "dpa",
     "_per_um2": "µm⁻²",
     "_per_um3": "µm⁻³",
     "_e_per_A2": "e⁻ Å⁻²",
