@@ -149,7 +149,8 @@ def _write_objects(results: Path, records: Sequence[FileRecord], samples: Sample
             tables.append(table.assign(image=image.name, slice=image.slice, specimen=record.specimen, **said))
             first |= dict.fromkeys(said)
     everything = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({name: [] for name in first})
-    ordered = {name: everything[name].to_numpy() for name in [*first, *(c for c in everything if c not in first)]}
+    names = dict.fromkeys([*first, *map(str, everything.columns)])
+    ordered = {name: everything[name].to_numpy() for name in names}
     for suffix in (".csv", ".parquet"):
         write_table(results / f"objects{suffix}", ordered)
 
