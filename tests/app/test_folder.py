@@ -51,7 +51,7 @@ def told(out: Path) -> dict[str, Any]:
 def test_groups_are_made_by_any_column_in_the_order_of_its_numbers(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out", by="Temperature (C)")
     rows = rows_of(tmp_path / "out" / "samples.csv")
-    assert [(row["temperature C"], row["images"], row["objects"]) for row in rows] == [
+    assert [(row["temperature [degC]"], row["images"], row["objects"]) for row in rows] == [
         ("20", "1", "10"),
         ("450", "2", "20"),
     ]
@@ -65,7 +65,7 @@ def test_groups_are_made_by_any_column_in_the_order_of_its_numbers(folder: Path,
 def test_every_column_of_the_samples_stands_beside_images_and_objects(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out", TABLE.replace("im2.tif,B,50,5,450,few\n", ""))
     images = rows_of(tmp_path / "out" / "images.csv")
-    shown = [(row["thickness [nm]"], row["temperature C"], row["sample count"], row["count"]) for row in images]
+    shown = [(row["thickness [nm]"], row["temperature [degC]"], row["sample count"], row["count"]) for row in images]
     assert shown == [("100", "450", "many", "9"), ("100", "20", "few", "10"), ("", "", "", "11")]
     objects = pq.read_table(tmp_path / "out" / "objects.parquet").to_pandas()
     assert objects.groupby("image")["temperature_C"].max().dropna().to_dict() == {"im0.tif": 450.0, "im1.tif": 20.0}
