@@ -505,3 +505,10 @@ def test_pairs_are_one_to_one_agree_in_their_stem_and_equal_paths_are_always_pai
 def test_names_in_folders_that_differ_are_left_alone_where_others_end_alike():
     left, right = ({"/".join(p): p for p in names} for names in ([("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")]))
     assert pair(left, right) == {"b/x": "b/x"}
+
+
+def test_a_micrograph_is_not_taken_for_a_label_image(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(1, 255, (60, 80)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", noise)
+    with pytest.raises(RecordError, match="like those of a micrograph; give the masks instead"):
+        load_instances(tmp_path / "a.tif")

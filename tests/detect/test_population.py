@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from epistem.core import Calibration, Context, Instances, Micrograph, Quantity, SettingsError
 from epistem.detect.measure import measure
@@ -211,3 +212,17 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
     first, again, other = (summary(mixed, thickness_nm=9.0, seed=seed)["swelling_percent"] for seed in (0, 0, 1))
     assert first == again
     assert first.high != other.high
+
+
+def test_few_objects_get_students_interval_for_the_mean_and_none_for_the_rest() -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    for i, size in enumerate((4, 6, 8)):
+        labels[5 : 5 + size, 5 + 15 * i : 5 + 15 * i + size] = i + 1
+    micrograph = Micrograph(np.zeros((40, 60)))
+    told = summarize(measure(Instances.from_labels(labels), micrograph), micrograph)
+    d = 2 / np.sqrt(np.pi) * np.array([4, 6, 8])
+    reach = scipy.stats.t.ppf(0.95, 2) * d.std(ddof=1) / np.sqrt(3)
+    mean = told["mean_diameter_px"]
+    assert (mean.low, mean.high) == (pytest.approx(d.mean() - reach), pytest.approx(d.mean() + reach))
+    assert told["median_diameter_px"].low is None
+    assert "too few for an interval" in told["sd_diameter_px"].note

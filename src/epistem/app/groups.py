@@ -91,7 +91,9 @@ def summarize_groups(
         n_objects = sum(len(i.diameters_nm) if i.n_found is None else i.n_found for i in members)
         at = key if isinstance(key, float) else None
         known = {q.name: q for q in quantities}
-        groups.append(GroupSummary(_named(key, by), len(members), n_objects, known, sizes, at, _shared(members, by)))
+        series = {image.series for image in members if image.series is not None}
+        n_images = len(series) + sum(image.series is None for image in members)
+        groups.append(GroupSummary(_named(key, by), n_images, n_objects, known, sizes, at, _shared(members, by)))
     return groups
 
 

@@ -67,7 +67,7 @@ class LogBlobs:
             for other, sign in _SIGNS
         )
         if self.contrast == "auto":
-            used = "bright" if _strength(bright) >= _strength(dark) else "dark"
+            used = "bright" if _strength(bright, self.min_rim) >= _strength(dark, self.min_rim) else "dark"
             outlines = bright if used == "bright" else dark
         else:
             used = self.contrast
@@ -187,9 +187,13 @@ def _split(component: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], in
         yield parts[place] == value, place[0].start, place[1].start
 
 
-def _strength(outlines: list[Outline]) -> float:
-    """Sum of the ten strongest rims: fringes are weaker than what they surround."""
-    return float(sum(sorted((one.rim for one in outlines), reverse=True)[:10]))
+def _strength(outlines: list[Outline], min_rim: float) -> float:
+    """Sum over the ten strongest rims of the square of what they have above the threshold.
+
+    Squares, so that one clear cavity outweighs ten specks that just pass; fringes are weaker than what they surround.
+    """
+    excess = sorted((one.rim - min_rim for one in outlines), reverse=True)[:10]
+    return float(sum(value**2 for value in excess))
 
 
 def _on_image(blobs: Blobs, micrograph: Micrograph) -> Blobs:

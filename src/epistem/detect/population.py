@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from epistem.core import Instances, Interval, Micrograph, Quantity, SettingsError, whole_boxes
 from epistem.detect.measure import measure
-from epistem.stats.intervals import poisson_interval
+from epistem.stats.intervals import poisson_interval, student_interval
 from epistem.stats.resample import bootstrap_interval, percentile_interval, poisson_sums
 
 Floats = NDArray[np.float64]
@@ -196,12 +196,32 @@ def _sizes(measured: Instances, micrograph: Micrograph, coverage: float, seed: i
             if not len(diameters) or why:
                 quantities.append(_unknown(name, _LABELS[kind], unit, why or "every mask is empty"))
                 continue
+            if len(diameters) < _FEW:
+                quantities.append(_size_of_few(name, kind, unit, diameters, note, coverage))
+                continue
             interval = bootstrap_interval(diameters, statistic, seed=seed, coverage=coverage)
             quantities.append(_size(name, kind, unit, diameters, interval, note))
     return quantities
 
 
 _STATISTICS: dict[str, Callable[..., Any]] = {"mean": np.mean, "median": np.median, "sd": partial(np.std, ddof=1)}
+
+
+# A bootstrap of fewer objects holds the truth far less often than it says.
+_FEW = 10
+
+
+def _size_of_few(name: str, kind: str, unit: str, diameters: Floats, note: str, coverage: float) -> Quantity:
+    """The mean of a few objects with Student's interval; their median and spread without one."""
+    n = len(diameters)
+    note = f"{note}; {n} measured"
+    if kind == "sd" and n < 2:
+        return _unknown(name, _LABELS[kind], unit, "one object has no spread")
+    interval = student_interval(diameters, coverage=coverage) if kind == "mean" else None
+    if interval is not None and interval.high > interval.low:
+        return _known(name, _LABELS[kind], unit, interval, f"{note}; Student's t interval, for so few objects")
+    value = float(_STATISTICS[kind](diameters))
+    return Quantity(name, _LABELS[kind], value, unit, note=f"{note}; too few for an interval")
 
 
 def _size(name: str, kind: str, unit: str, diameters: Floats, interval: Interval | None, note: str) -> Quantity:

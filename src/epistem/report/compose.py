@@ -235,18 +235,20 @@ def overview_section(rows: Sequence[_Row], *, noun: str, n_failed: int, inside: 
     names = main_names(known)
     columns = [labels[known.index(name)] for name in names]
     head = [Column(label="", kind="picture", align="left"), Column(label="Image", kind="text", align="left")]
-    head.append(Column(label="Warnings", note="what to know before believing the numbers"))
+    warned = sum(bool(row.warnings) for row in rows)
+    if warned:
+        head.append(Column(label="Warnings", note="what to know before believing the numbers"))
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         link = Link(text=row.title, href=f"#{row.anchor}") if inside else Link.to_file(row.title, row.path)
         to_check = Fact(value=len(row.warnings), note=" ".join(row.warnings)) if row.warnings else ""
-        cells.append((row.thumbnail, link, to_check, *(row.facts.get(name) for name in names)))
+        to_know = (to_check,) if warned else ()
+        cells.append((row.thumbnail, link, *to_know, *(row.facts.get(name) for name in names)))
     n = sum(fact.value for row in rows if isinstance((fact := row.facts.get("count", _NO_COUNT)).value, int))
     words = f"{counted(n, noun)} in {counted(len(rows), 'image')}."
     if n_failed:
         words += f" {sentence(counted(n_failed, 'file'))} could not be analysed."
     blocks: list[Block] = [Text(text=sentence(words), role="headline")]
-    warned = sum(bool(row.warnings) for row in rows)
     if warned:
         text = f"{counted(warned, 'image')} with warnings: point at the number to read them, or go to the image."
         blocks.append(Notice(level="warning", text=sentence(text)))

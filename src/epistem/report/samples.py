@@ -25,7 +25,7 @@ class GroupSummary:
 
     Attributes:
         name: how a person calls it.
-        n_images: images in it, those without objects counted too.
+        n_images: images in it, those without objects counted too; the images of one series are one.
         n_objects: objects in all of them.
         quantities: what they amount to, by name, in the order they are shown.
         values: sizes of the objects, one array (n,) for each image, in the unit that the section's label names.

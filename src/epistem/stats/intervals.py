@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from epistem.core import Interval, SettingsError
@@ -25,6 +26,26 @@ def poisson_interval(count: int, *, coverage: float = 0.9) -> Interval:
     tail = (1 - coverage) / 2
     low = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
     return Interval(float(low), float(count), float(stats.chi2.isf(tail, 2 * count + 2) / 2), coverage)
+
+
+def student_interval(values: NDArray[np.float64], *, coverage: float = 0.9) -> Interval | None:
+    """Student's t interval for the mean of a few values; None with fewer than two.
+
+    Args:
+        values: (n,) independent draws of something near normal.
+        coverage: probability that the interval holds the mean, 0 to 1.
+
+    Source: Student, Biometrika 6, 1 (1908).
+
+    >>> round(student_interval(np.array([1.0, 2.0, 3.0])).low, 3)
+    0.314
+    """
+    n = len(values)
+    if n < 2:
+        return None
+    mean = float(np.mean(values))
+    reach = float(stats.t.isf((1 - coverage) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Interval(mean - reach, mean, mean + reach, coverage)
 
 
 def binomial_interval(hits: int, trials: int, *, coverage: float = 0.9) -> Interval | None:

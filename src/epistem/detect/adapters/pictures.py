@@ -24,8 +24,12 @@ def read_labels(path: Path, *, shape: Shape | None, image: str | None) -> Conten
 
     A picture of 0 and 255 is therefore one object; where that one is in several pieces a note says so, and
     `kind="binary"` counts the pieces instead.
+
+    Raises:
+        RecordError: a micrograph by the look of it.
     """
     labels = _label_picture(path, shape)
+    _refuse_micrograph(labels, path.name)
     return Content(labels.shape, _items(labels), notes=_two_valued(labels))
 
 
@@ -54,6 +58,18 @@ def _items(labels: NDArray[Any]) -> list[Item]:
         Item(Mask(slice(r0, r1), slice(c0, c1), crop))
         for (r0, c0, r1, c1), crop in zip(boxes, found.crops or (), strict=True)
     ]
+
+
+def _refuse_micrograph(labels: NDArray[Any], name: str) -> None:
+    """Neighbours in a micrograph nearly always differ; in a label image only at borders."""
+    left, right = labels[:, :-1], labels[:, 1:]
+    inside = (left != 0) & (right != 0)
+    pairs = int(inside.sum())
+    if pairs > 1000 and np.count_nonzero(inside & (left != right)) > 0.5 * pairs:
+        raise RecordError(
+            f"{name}: wanted a label image, but its values change from pixel to pixel like those of a micrograph; "
+            "give the masks instead"
+        )
 
 
 def _two_valued(labels: NDArray[Any]) -> tuple[str, ...]:
