@@ -10,12 +10,13 @@ from epistem.synth.cavities import (
     EMPTY,
     Cavities,
     CavityScene,
-    _chords,
+
     _poisson,
     draw_cavities,
     simulate,
 )
 from epistem.synth.optics import interaction_rad_per_V_nm, wavelength_nm
+from epistem.synth.shapes import chords
 
 CLEAN = CavityScene(shape=(96, 96), background=0.0, thickness_sd=0.0, speckle_rad=0.0, dose_e_per_A2=1e4)
 CLEAN = replace(CLEAN, counts_per_electron=0.5)
@@ -76,7 +77,7 @@ def test_the_matrix_lets_through_what_the_mean_free_path_says() -> None:
 
 @pytest.mark.parametrize(("row", "col"), [(20.0, 20.0), (20.3, 20.77), (20.5, 19.1)])
 def test_projection_keeps_the_volume_of_a_small_sphere_wherever_its_centre_lies(row: float, col: float) -> None:
-    vacuum = _chords((40, 40), 0.5, one(4.0, row, col, 0.5), 0.0)
+    vacuum = chords((40, 40), 0.5, one(4.0, row, col, 0.5), 0.0, None)
     assert vacuum.sum() * 0.25 == pytest.approx(np.pi / 6 * 4.0**3, rel=0.002)
 
 

@@ -9,6 +9,7 @@ from epistem.core.errors import (
     RecordError,
     SettingsError,
     ShapeError,
+    TrainingError,
     UnknownName,
 )
 from epistem.core.instances import Instances, Mask, whole_boxes
@@ -48,6 +49,7 @@ __all__ = [
     "Slice",
     "Source",
     "Table",
+    "TrainingError",
     "UnknownName",
     "Verdict",
     "whole_boxes",

@@ -10,6 +10,7 @@
     ├── SettingsError          a setting outside what is meaningful
     │   └── UnknownName        no entry of that name in a table
     ├── DependencyMissing      the extra that brings a library is not installed
+    ├── TrainingError          a network that cannot be trained on, or a run that cannot go on
     └── RecordError            a file of results, masks or samples that does not hold what it should
 
 Each message says what was wanted, what came, and what to do.
@@ -48,6 +49,10 @@ class UnknownName(SettingsError):
 
 class DependencyMissing(EpistemError, ImportError):
     """A library that only an extra installs is not there."""
+
+
+class TrainingError(EpistemError):
+    """A run that cannot go on; what it reached is kept."""
 
 
 class RecordError(EpistemError):

@@ -11,3 +11,17 @@ SCENES = Table(
         "empty": "epistem.synth.cavities:EMPTY",
     },
 )
+HARMS = Table(
+    "harm",
+    {
+        "dose": "epistem.synth.degrade:DOSE",
+        "blur": "epistem.synth.degrade:BLUR",
+        "drift": "epistem.synth.degrade:DRIFT",
+        "defocus": "epistem.synth.degrade:DEFOCUS",
+        "contrast": "epistem.synth.degrade:CONTRAST",
+        "charging": "epistem.synth.degrade:CHARGING",
+        "gamma": "epistem.synth.degrade:GAMMA",
+        "rescale": "epistem.synth.degrade:RESCALE",
+        "jpeg": "epistem.synth.degrade:JPEG",
+    },
+)

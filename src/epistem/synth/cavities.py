@@ -5,7 +5,7 @@
     foil and cavities -> exit wave -> objective lens -> intensity -> camera -> electrons -> counts
       σ·V0, absorption    exp(iφ)     defocus, Cs        |ψ|²        blur      Poisson    16 bit
 
-A first, simple foil: spheres, one mean inner potential, smooth diffraction contrast.
+Cavities are spheres or truncated octahedra of one orientation; what else the foil holds is in `foil.py`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from epistem.core.errors import SettingsError
 from epistem.core.instances import Instances
 from epistem.core.micrograph import Calibration, Context, Micrograph
 from epistem.core.provenance import Provenance
+from epistem.synth import foil
 from epistem.synth.optics import Lens, interaction_rad_per_V_nm, through_lens, wavelength_nm
-
-Grid = NDArray[np.float32]
+from epistem.synth.shapes import Cavities, Grid, Octahedron, chords, octahedron, outlines
+from epistem.synth.visibility import Layer, visibility
 
 CAMERA_MAXIMUM = 65535
-SUBPIXELS = 4  # a cavity of 4 camera pixels, 8 grid points, has its volume to 0.2 % wherever it lies
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,30 @@ class CavityScene:
         mean_free_path_nm: for electrons lost to the image (objective aperture, inelastic) [nm].
         background: diffraction contrast of bending and strain; 0 none, 1 strong.
         speckle_rad: phase noise of the amorphous surface, standard deviation over areas of 1 nm² [rad].
+        speckle_length_nm: its correlation length; 0 is white [nm].
+        bubbles: expected small bubbles besides, of `bubble_diameter_nm` ± a quarter [nm].
+        faceted: share of the cavities that are truncated octahedra, all of one orientation.
+        orientation_deg: the crystal's Euler angles z, x, z [degree].
+        truncation: distance of the {100} over that of the {111} faces.
+        wedge: change of thickness from side to side, over its mean.
+        edge: share of the field beyond the edge of the foil.
+        texture_scale: factor on the lengths of the foil's texture.
+        clouds: standard deviation of a cloudy diffraction background, as logarithm of the intensity.
+        mottle, mottle_nm: strength and size of a fine mottling [–, nm].
+        fringes: strength of a bend contour with its side fringes.
+        dislocations: expected lines.
+        precipitates, precipitate_nm: expected dark dots and particles without a rim, and their size [–, nm].
         beam_keV: electron energy [keV].
         defocus_nm: **negative is underfocus** (bright cavities with a dark rim), positive overfocus [nm].
         cs_mm: spherical aberration [mm].
         semiangle_mrad: illumination semi-angle [mrad].
         focal_spread_nm: defocus spread, standard deviation [nm].
         camera_blur_px: standard deviation of the camera's point spread [px].
+        scintillator: frequency at which the camera passes half, signal and noise alike; 0 is a counting camera
+            [cycles/px].
+        readout_e: its noise, in electrons a pixel, standard deviation [e].
+        grains: standard deviation of the grey steps between grains, as logarithm of the intensity.
+        drift_px, drift_deg: way of the image during the exposure [px] and its direction [degree].
         dose_e_per_A2: electrons on the foil [e/Å²].
         counts_per_electron: camera gain.
         oversample: the wave is computed on a grid this many times finer than the camera.
@@ -72,12 +90,33 @@ class CavityScene:
     mean_free_path_nm: float = 120.0
     background: float = 0.5
     speckle_rad: float = 0.02
+    speckle_length_nm: float = 0.0
+    bubbles: float = 0.0
+    bubble_diameter_nm: float = 1.5
+    faceted: float = 0.0
+    orientation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    truncation: float = 1.155
+    wedge: float = 0.0
+    edge: float = 0.0
+    texture_scale: float = 1.0
+    clouds: float = 0.0
+    mottle: float = 0.0
+    mottle_nm: float = 1.5
+    fringes: float = 0.0
+    grains: float = 0.0
+    dislocations: float = 0.0
+    precipitates: float = 0.0
+    precipitate_nm: float = 5.0
     beam_keV: float = 200.0
     defocus_nm: float = -1000.0
     cs_mm: float = 1.2
     semiangle_mrad: float = 0.3
     focal_spread_nm: float = 8.0
     camera_blur_px: float = 0.7
+    scintillator: float = 0.0
+    readout_e: float = 0.0
+    drift_px: float = 0.0
+    drift_deg: float = 0.0
     dose_e_per_A2: float = 100.0
     counts_per_electron: float = 4.0
     oversample: int = 2
@@ -85,13 +124,31 @@ class CavityScene:
 
     def __post_init__(self) -> None:
         above_0 = ("pixel_nm", "diameter_nm", "thickness_nm", "mean_free_path_nm", "beam_keV", "dose_e_per_A2")
-        for name in (*above_0, "semiangle_mrad", "counts_per_electron", "oversample"):
+        lengths = ("bubble_diameter_nm", "mottle_nm", "precipitate_nm", "texture_scale")
+        for name in (*above_0, *lengths, "semiangle_mrad", "counts_per_electron", "oversample"):
             if not 0 < getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a positive number, not {getattr(self, name)!r}")
-        least_0 = ("number", "diameter_sd_nm", "thickness_sd", "background", "speckle_rad")
-        for name in (*least_0, "mean_inner_potential_V", "focal_spread_nm", "camera_blur_px"):
+        least_0 = (
+            "number",
+            "bubbles",
+            "diameter_sd_nm",
+            "mean_inner_potential_V",
+            "thickness_sd",
+            "wedge",
+            "background",
+        )
+        more = ("speckle_rad", "speckle_length_nm", "clouds", "mottle", "fringes", "grains", "dislocations")
+        camera = ("camera_blur_px", "scintillator", "readout_e", "drift_px")
+        for name in (*least_0, *more, *camera, "precipitates", "focal_spread_nm"):
             if not 0 <= getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a number of at least 0, not {getattr(self, name)!r}")
+        for name in ("faceted", "edge"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
+        if not 0.87 <= self.truncation <= 1.73:
+            raise SettingsError(
+                f"wanted a truncation from 0.87 (cuboctahedron) to 1.73 (octahedron), not {self.truncation}"
+            )
         if min(self.shape) < 1:
             raise SettingsError(f"an image has at least one row and one column, not {self.shape}")
         if self.diameter_nm + self.diameter_sd_nm > self.thickness_nm:
@@ -101,15 +158,6 @@ class CavityScene:
             )
 
 
-class Cavities(NamedTuple):
-    """Spheres in the foil, each array (n,) [nm]; rows and columns count from the image's top left corner."""
-
-    row_nm: NDArray[np.float64]
-    col_nm: NDArray[np.float64]
-    depth_nm: NDArray[np.float64]
-    diameter_nm: NDArray[np.float64]
-
-
 class Simulated(NamedTuple):
     """A micrograph and what is truly in it."""
 
@@ -117,7 +165,7 @@ class Simulated(NamedTuple):
     truth: Instances
 
 
-def simulate(scene: CavityScene, *, seed: int, cavities: Cavities | None = None) -> Simulated:
+def simulate(scene: CavityScene, *, seed: int, cavities: Cavities | None = None, judge: bool = False) -> Simulated:
     """A 16-bit micrograph with its cavities' masks, boxes and diameters.
 
     Cavities, background, speckle and shot noise have their own random streams: a change of defocus or dose
@@ -127,19 +175,20 @@ def simulate(scene: CavityScene, *, seed: int, cavities: Cavities | None = None)
         scene: foil and microscope.
         seed: same seed, same image.
         cavities: these, instead of cavities drawn from the scene.
+        judge: tell how well each cavity can be seen (`visibility`); costs about as much again.
 
     Returns:
         The image, and as truth one row for each cavity that covers a pixel, with the columns `diameter_nm`
         and `depth_nm`. Cavities may overlap and be cut by the border; their masks then are too.
     """
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
-    margin_px = _margin_px(scene)
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     if cavities is None:
-        cavities = draw_cavities(scene, margin_nm=margin_px * scene.pixel_nm, rng=streams[0])
-    wave = _exit_wave(scene, cavities, margin_px, streams[1], streams[2])
-    lens = Lens(scene.beam_keV, scene.defocus_nm, scene.cs_mm, scene.semiangle_mrad, scene.focal_spread_nm)
-    wave = through_lens(wave, lens, step_nm=scene.pixel_nm / scene.oversample)
-    pixels = _counts(scene, _on_camera(scene, np.square(np.abs(wave)), margin_px), streams[3])
+        cavities = draw_cavities(scene, margin_nm=margin_px(scene) * scene.pixel_nm, rng=streams[0])
+    matrix = make_foil(scene, streams[1], streams[2], streams[4])
+    if scene.edge or scene.wedge:
+        cavities = cavities.take(_fits(scene, matrix, cavities))
+    electrons = expected_electrons(scene, matrix, cavities)
+    pixels = _counts(scene, electrons, streams[3])
     settings = {**asdict(scene), "shape": list(scene.shape)}
     made = Provenance("epistem.synth.cavities.simulate", __version__, settings, seed=seed)
     micrograph = Micrograph(
@@ -157,7 +206,10 @@ def simulate(scene: CavityScene, *, seed: int, cavities: Cavities | None = None)
         name=f"simulated cavities, seed {seed}",
         warnings=_saturation(pixels),
     )
-    return Simulated(micrograph, replace(true_instances(scene, cavities), provenance=made))
+    truth = true_instances(scene, cavities)
+    if judge:
+        truth = visibility(truth, _layers(scene, matrix, cavities, truth, electrons))
+    return Simulated(micrograph, replace(truth, provenance=made))
 
 
 def draw_cavities(scene: CavityScene, *, margin_nm: float, rng: np.random.Generator) -> Cavities:
@@ -168,28 +220,31 @@ def draw_cavities(scene: CavityScene, *, margin_nm: float, rng: np.random.Genera
     diameter = _lognormal(scene.diameter_nm, scene.diameter_sd_nm, n, rng)
     while (thick := diameter > scene.thickness_nm).any():
         diameter[thick] = _lognormal(scene.diameter_nm, scene.diameter_sd_nm, int(thick.sum()), rng)
-    row, col = (rng.random((n, 2)) * wide - margin_nm).T
-    depth = diameter / 2 + rng.random(n) * (scene.thickness_nm - diameter)
-    return Cavities(row, col, depth, diameter)
+    if scene.bubbles:
+        more = round(scene.bubbles * float(np.prod(wide / size)))
+        small = _lognormal(scene.bubble_diameter_nm, scene.bubble_diameter_nm / 4, more, rng)
+        diameter = np.concatenate([diameter, np.minimum(small, scene.thickness_nm)])
+    row, col = (rng.random((len(diameter), 2)) * wide - margin_nm).T
+    depth = diameter / 2 + rng.random(len(diameter)) * (scene.thickness_nm - diameter)
+    faceted = rng.random(len(diameter)) < scene.faceted if scene.faceted else None
+    return Cavities(row, col, depth, diameter, faceted)
 
 
 def true_instances(scene: CavityScene, cavities: Cavities) -> Instances:
     """The cavities' outlines on the pixel grid: a pixel belongs to a cavity if its centre does."""
-    boxes, crops, kept = [], [], []
-    in_pixels = (column / scene.pixel_nm for column in cavities)
-    for i, (row, col, _, diameter) in enumerate(zip(*in_pixels, strict=True)):
-        low = np.maximum([row - diameter / 2, col - diameter / 2], 0)
-        high = np.minimum([row + diameter / 2, col + diameter / 2], scene.shape)
-        if (low >= high).any():
-            continue
-        rows, cols = (np.arange(np.floor(a), np.ceil(b)) + 0.5 for a, b in zip(low, high, strict=True))
-        crop = np.hypot(rows[:, None] - row, cols - col) <= diameter / 2
-        if crop.any():
-            boxes.append([*low, *high])
-            crops.append(crop)
-            kept.append(i)
-    columns = {"diameter_nm": cavities.diameter_nm[kept], "depth_nm": cavities.depth_nm[kept]}
-    return Instances.from_boxes(scene.shape, boxes, classes=("cavity",), crops=tuple(crops), columns=columns)
+    seen = list(outlines(scene.shape, scene.pixel_nm, cavities, _facets(scene)))
+    kept = [one.index for one in seen]
+    return Instances.from_boxes(
+        scene.shape,
+        [one.box for one in seen],
+        classes=("cavity",),
+        crops=tuple(one.crop for one in seen),
+        columns={"diameter_nm": cavities.diameter_nm[kept], "depth_nm": cavities.depth_nm[kept]},
+    )
+
+
+def _facets(scene: CavityScene) -> Octahedron | None:
+    return octahedron(scene.orientation_deg, scene.truncation) if scene.faceted else None
 
 
 def _lognormal(mean: float, sd: float, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -197,7 +252,8 @@ def _lognormal(mean: float, sd: float, n: int, rng: np.random.Generator) -> NDAr
     return rng.lognormal(np.log(mean) - spread**2 / 2, spread, n)
 
 
-def _margin_px(scene: CavityScene) -> int:
+def margin_px(scene: CavityScene) -> int:
+    """Pixels that are computed around the image and cut away."""
     # A wave of frequency q is shifted by λ·Δf·q, and what comes from beyond the border mixes with the other
     # side. The illumination angle damps to 1 % what is shifted further than 0.7·λ/α, at any defocus. The mean
     # diameter more, so that cut cavities are seen with their rims.
@@ -205,91 +261,122 @@ def _margin_px(scene: CavityScene) -> int:
     return int(np.ceil((shift_nm + scene.diameter_nm) / scene.pixel_nm))
 
 
-def _canvas(scene: CavityScene, margin_px: int) -> tuple[int, int]:
-    rows, cols = (fft.next_fast_len((n + 2 * margin_px) * scene.oversample) for n in scene.shape)
+def _canvas(scene: CavityScene) -> tuple[int, int]:
+    rows, cols = (fft.next_fast_len((n + 2 * margin_px(scene)) * scene.oversample) for n in scene.shape)
     return rows, cols
 
 
-def _exit_wave(
+class Foil(NamedTuple):
+    """The foil without cavities on the grid of the wave."""
+
+    uneven_nm: Grid
+    strain: Grid
+    speckle_rad: Grid
+
+
+def make_foil(
     scene: CavityScene,
-    cavities: Cavities,
-    margin_px: int,
     rng_background: np.random.Generator,
     rng_speckle: np.random.Generator,
-) -> NDArray[np.complex64]:
-    """Wave behind the foil; a cavity takes σ·V0·chord from the phase and chord from what absorbs."""
-    canvas, step_nm = _canvas(scene, margin_px), scene.pixel_nm / scene.oversample
+    rng_more: np.random.Generator,
+) -> Foil:
+    """Everything the foil holds but its cavities."""
+    canvas, step_nm = _canvas(scene), scene.pixel_nm / scene.oversample
+    uneven = foil.uneven_nm(scene, canvas, step_nm, rng_background)
+    darkness = scene.background * foil.strain(canvas, step_nm, scene.texture_scale, rng_background)
+    darkness += foil.diffraction(scene, canvas, step_nm, rng_more)
+    if scene.edge:
+        share = foil.edge_share(scene, canvas, step_nm, rng_more)
+        uneven, darkness = (scene.thickness_nm + uneven) * share - scene.thickness_nm, darkness * share
+    return Foil(uneven, darkness, foil.speckle_rad(scene, canvas, step_nm, rng_speckle))
+
+
+def _layers(
+    scene: CavityScene, matrix: Foil, cavities: Cavities, truth: Instances, electrons: NDArray[np.float64]
+) -> list[Layer]:
+    """Large cavities against the bare foil, those below a third of the largest against the foil with the large."""
+    limit = cavities.diameter_nm.max(initial=0.0) / 3
+    large = truth.columns["diameter_nm"] >= limit
+    without = expected_electrons(scene, matrix, NO_CAVITIES)
+    if large.all():
+        return [Layer(large, electrons, without)]
+    between = expected_electrons(scene, matrix, cavities.take(cavities.diameter_nm >= limit))
+    return [Layer(large, between, without), Layer(~large, electrons, between)]
+
+
+def _fits(scene: CavityScene, matrix: Foil, cavities: Cavities) -> NDArray[np.bool_]:
+    """Which cavities have the foil around them; near an edge or the thin side of a wedge some would stick out."""
+    step_nm, margin_nm = scene.pixel_nm / scene.oversample, margin_px(scene) * scene.pixel_nm
+    at = [
+        np.clip((along + margin_nm) / step_nm, 0, n - 1).astype(int)
+        for along, n in zip((cavities.row_nm, cavities.col_nm), matrix.uneven_nm.shape, strict=True)
+    ]
+    fits: NDArray[np.bool_] = scene.thickness_nm + matrix.uneven_nm[at[0], at[1]] >= cavities.diameter_nm
+    return fits
+
+
+def expected_electrons(scene: CavityScene, matrix: Foil, cavities: Cavities) -> NDArray[np.float64]:
+    """Mean number of electrons in each camera pixel, (H, W): the image without shot noise."""
+    lens = Lens(scene.beam_keV, scene.defocus_nm, scene.cs_mm, scene.semiangle_mrad, scene.focal_spread_nm)
+    wave = through_lens(_exit_wave(scene, matrix, cavities), lens, step_nm=scene.pixel_nm / scene.oversample)
+    intensity = _on_camera(scene, np.square(np.abs(wave)))
+    electrons: NDArray[np.float64] = scene.dose_e_per_A2 * (10 * scene.pixel_nm) ** 2 * intensity.astype(float)
+    return electrons
+
+
+def _exit_wave(scene: CavityScene, matrix: Foil, cavities: Cavities) -> NDArray[np.complex64]:
+    """Wave matrix the foil; a cavity takes σ·V0·chord from the phase and chord from what absorbs."""
     sigma = interaction_rad_per_V_nm(scene.beam_keV)
-    vacuum = np.minimum(_chords(canvas, step_nm, cavities, margin_px * scene.pixel_nm), scene.thickness_nm)
-    uneven = scene.thickness_sd * scene.thickness_nm * _smooth_field(canvas, step_nm, 300, rng_background)
-    matter = uneven - vacuum
-    strain = _strain(canvas, step_nm, rng_background)
-    log_amplitude = -0.5 * ((scene.thickness_nm + matter) / scene.mean_free_path_nm + scene.background * strain)
+    margin_nm, step_nm = margin_px(scene) * scene.pixel_nm, scene.pixel_nm / scene.oversample
+    vacuum = chords(_canvas(scene), step_nm, cavities, margin_nm, _facets(scene))
+    matter = matrix.uneven_nm - np.minimum(vacuum, scene.thickness_nm)
+    log_amplitude = -0.5 * ((scene.thickness_nm + matter) / scene.mean_free_path_nm + matrix.strain)
     phase = sigma * scene.mean_inner_potential_V * matter
-    phase += scene.speckle_rad / step_nm * rng_speckle.standard_normal(canvas, np.float32)
+    phase += matrix.speckle_rad
     return np.exp(log_amplitude + 1j * phase).astype(np.complex64)
 
 
-def _chords(canvas: tuple[int, int], step_nm: float, cavities: Cavities, margin_nm: float) -> Grid:
-    """Path through vacuum at each grid point, mean over SUBPIXELS² rays [nm]."""
-    total = np.zeros(canvas, np.float32)
-    offsets = (np.arange(SUBPIXELS) + 0.5) / SUBPIXELS
-    for row, col, _, diameter in zip(*cavities, strict=True):
-        radius = diameter / 2 / step_nm
-        rows, cols = (
-            np.arange(max(np.floor(c - radius), 0), min(np.ceil(c + radius), n)).astype(int)
-            for c, n in zip(((row + margin_nm) / step_nm, (col + margin_nm) / step_nm), canvas, strict=True)
-        )
-        if not (len(rows) and len(cols)):
-            continue
-        down = ((rows[:, None] + offsets).ravel() - (row + margin_nm) / step_nm) ** 2
-        across = ((cols[:, None] + offsets).ravel() - (col + margin_nm) / step_nm) ** 2
-        chord = 2 * np.sqrt(np.maximum(radius**2 - down[:, None] - across, 0)) * step_nm
-        mean = chord.reshape(len(rows), SUBPIXELS, len(cols), SUBPIXELS).mean(axis=(1, 3))
-        total[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] += mean
-    return total
-
-
-def _smooth_field(canvas: tuple[int, int], step_nm: float, length_nm: float, rng: np.random.Generator) -> Grid:
-    """Gaussian random field of mean 0 and variance 1, correlation exp(−d²/4L²) with L = `length_nm`."""
-    spacing = length_nm / 2 / step_nm
-    nodes = [np.arange(-8, np.ceil(n / spacing) + 9) * spacing for n in canvas]
-    down, across = (
-        np.exp(-0.5 * ((np.arange(n)[:, None] - at) * step_nm / length_nm) ** 2)
-        for n, at in zip(canvas, nodes, strict=True)
-    )
-    noise = rng.standard_normal((len(nodes[0]), len(nodes[1])), np.float32)
-    down, across = (w.astype(np.float32) / np.sqrt(np.sum(w**2, axis=1, keepdims=True)) for w in (down, across))
-    field: Grid = down @ noise @ across.T
-    return field
-
-
-def _strain(canvas: tuple[int, int], step_nm: float, rng: np.random.Generator) -> Grid:
-    """Diffraction contrast, 0 (bright) upwards: dark patches where the foil is strained, bands where it bends."""
-    lengths_nm = (70, 18, 6, 2.5, 160)
-    wide, middle, fine, grain, bend = (_smooth_field(canvas, step_nm, length, rng) for length in lengths_nm)
-    mottle = 0.05 * (middle + fine + 0.7 * grain)
-    patches = np.maximum(wide + 0.6 * middle - 0.3, 0) ** 2 * np.maximum(1 + 0.5 * fine, 0)
-    bands = np.exp(-np.square((bend + 0.1 * middle) / 0.12)) * np.maximum(1 + 0.5 * middle, 0)
-    strain: Grid = np.maximum(0.2 + mottle + 0.3 * patches + 0.3 * bands, 0)
-    return strain
-
-
-def _on_camera(scene: CavityScene, intensity: Grid, margin_px: int) -> Grid:
+def _on_camera(scene: CavityScene, intensity: Grid) -> Grid:
     """What each camera pixel receives, as a share of the beam: cut out, summed over the pixel, blurred."""
-    k = scene.oversample
+    k, margin = scene.oversample, margin_px(scene)
     wide = [n // k for n in intensity.shape]
     binned = intensity[: wide[0] * k, : wide[1] * k].reshape(wide[0], k, wide[1], k).mean(axis=(1, 3))
+    if scene.drift_px:
+        binned = _drifted(binned, scene.drift_px, scene.drift_deg)
     blurred: Grid = ndimage.gaussian_filter(binned, scene.camera_blur_px)
     rows, cols = scene.shape
-    return blurred[margin_px : margin_px + rows, margin_px : margin_px + cols]
+    return blurred[margin : margin + rows, margin : margin + cols]
 
 
-def _counts(scene: CavityScene, intensity: Grid, rng: np.random.Generator) -> NDArray[np.uint16]:
+def _drifted(image: Grid, drift_px: float, drift_deg: float) -> Grid:
+    """Mean over the image's way, as exact as Fourier interpolation."""
+    down, across = (f(n).astype(np.float32) for f, n in zip((fft.fftfreq, fft.rfftfreq), image.shape, strict=True))
+    angle = np.deg2rad(drift_deg)
+    way = drift_px * (np.sin(angle) * down[:, None] + np.cos(angle) * across)
+    drifted: Grid = fft.irfft2(fft.rfft2(image) * np.sinc(way).astype(np.float32), s=image.shape)
+    return drifted
+
+
+def _counts(scene: CavityScene, expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.uint16]:
     """Electrons after shot noise, times the gain, as 16-bit integers."""
-    expected = scene.dose_e_per_A2 * (10 * scene.pixel_nm) ** 2 * intensity.astype(float)
-    electrons = _poisson(expected, rng)
+    electrons = _poisson(np.maximum(expected, 0), rng)
+    if scene.scintillator:
+        electrons = _spread(electrons, scene.scintillator)
+    if scene.readout_e:
+        electrons = electrons + rng.normal(0, scene.readout_e, electrons.shape)
     return np.clip(np.rint(electrons * scene.counts_per_electron), 0, CAMERA_MAXIMUM).astype(np.uint16)
+
+
+def _spread(electrons: NDArray[np.float64], half: float) -> NDArray[np.float64]:
+    """Light of the scintillator: each electron gives a spot, so that neighbouring pixels share their noise.
+
+    Source: transfer 1/(1 + (f/f½)²) as fitted to CCD cameras by Meyer & Kirkland, Microsc. Res. Tech. 49 (2000) 269.
+    """
+    pad = 16
+    wide = np.pad(electrons, pad, mode="symmetric")
+    q2 = np.add.outer(np.square(fft.fftfreq(wide.shape[0])), np.square(fft.rfftfreq(wide.shape[1])))
+    spread: NDArray[np.float64] = fft.irfft2(fft.rfft2(wide) / (1 + q2 / half**2), s=wide.shape)
+    return spread[pad:-pad, pad:-pad]
 
 
 def _saturation(pixels: NDArray[np.uint16]) -> tuple[str, ...]:
@@ -312,6 +399,8 @@ def _poisson(mean: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
     counts: NDArray[np.float64] = np.rint(mean + root * z + (z**2 - 1) / 6 + (z - z**3) / (72 * root))
     return counts
 
+
+NO_CAVITIES = Cavities(*(np.empty(0) for _ in range(4)))
 
 UNDERFOCUS = CavityScene()
 OVERFOCUS = CavityScene(defocus_nm=1000.0)

@@ -1,0 +1,332 @@
+"""One training loop for every network: seeded, resumable at any step, on CPU or GPU.
+
+Sample i of step s depends on the seed, s and i alone, so a run that was killed goes on with the same samples. The
+checkpoint is written beside the old one and renamed: there is never half a one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from epistem.core.errors import SettingsError, TrainingError
+from epistem.nets.sample import Sample
+
+CHECKPOINT = "checkpoint.pt"
+CURVES = "curves.jsonl"
+_NONSENSE = 20  # steps in a row without a finite loss before a run gives up
+
+
+class Network(Protocol):
+    """What can be trained: an nn.Module with these."""
+
+    def losses(self, batch: Any) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network learns.
+
+    Attributes:
+        steps: of `batch` samples each.
+        batch: samples a step.
+        learning_rate: at its highest; it warms up over the first 3 % and falls as a cosine to a hundredth.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        average: decay of the running mean of the weights, which is what is kept in the end.
+        seed: of samples and new weights.
+        half: bfloat16 where the hardware has it.
+    """
+
+    steps: int
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+    average: float = 0.998
+    seed: int = 0
+    half: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or not 0 <= self.average < 1:
+            raise SettingsError(
+                f"wanted steps and batch of at least 1, a learning rate above 0 and an average in 0..1; got {self}"
+            )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened in one step: number from 1, mean losses since the last word, seconds a step."""
+
+    number: int
+    losses: Mapping[str, float]
+    seconds: float
+
+
+Make = Callable[[np.random.Generator], Sample]
+
+
+class Samples(Dataset[Sample]):
+    """Sample i is made by `make` with a generator of its own."""
+
+    def __init__(self, make: Make, seed: int) -> None:
+        self.make, self.seed = make, seed
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.make(np.random.default_rng([self.seed, index]))
+
+
+def fit(
+    network: nn.Module,
+    make: Make,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    save_every: int = 100,
+    word_every: int = 20,
+    told: Callable[[Step], None] = lambda step: None,
+) -> nn.Module:
+    """The network trained; its weights are the running mean.
+
+    Args:
+        network: has `losses(batch)` and, where its targets are dear, a static `collate(samples)`.
+        make: one sample from a generator; runs in the workers.
+        schedule: how long and how fast.
+        folder: of checkpoint and curves; a run found there goes on.
+        device: "cpu", "cuda", "cuda:1"…
+        workers: processes that make samples; 0 makes them in this one.
+        save_every: steps between checkpoints.
+        word_every: steps between calls of `told` and lines of the curves.
+        told: called now and then.
+
+    Raises:
+        TrainingError: the losses stay without a finite value, the disk is full, or the folder holds another run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    network.to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    done = _resume(folder, network, optimizer, mean, schedule, device)
+    _cut_curves(folder / CURVES, done)
+    sums: dict[str, float] = {}
+    nonsense, pieces, began, said = 0, 1, time.monotonic(), done
+    for number, batch in enumerate(_batches(network, make, schedule, done, workers), done + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * _rate(number, schedule.steps)
+        losses, pieces = _step(network, optimizer, batch, schedule, device, pieces)
+        nonsense = 0 if losses else nonsense + 1
+        if nonsense >= _NONSENSE:
+            raise TrainingError(
+                f"no finite loss in {nonsense} steps up to step {number}; lower learning_rate (now "
+                f"{schedule.learning_rate}) or look at the training images; {folder} still holds the last good state"
+            )
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value
+        _follow(mean, network, min(schedule.average, number / (number + 10)))
+        if number % word_every == 0 or number == schedule.steps:
+            now = time.monotonic()
+            step = Step(number, {k: v / (number - said) for k, v in sums.items()}, (now - began) / (number - said))
+            _append(folder / CURVES, {"step": number, **step.losses, "seconds": round(step.seconds, 4)})
+            told(step)
+            sums, began, said = {}, now, number
+        if number % save_every == 0 or number == schedule.steps:
+            _save(folder, number, network, optimizer, mean, schedule)
+    network.load_state_dict(mean)
+    return network.eval()
+
+
+def _batches(network: nn.Module, make: Make, schedule: Schedule, done: int, workers: int) -> Iterator[Any]:
+    """Batches of the steps that are left, made ahead by other processes."""
+    order = range(done * schedule.batch, schedule.steps * schedule.batch)
+    if not len(order):
+        return iter(())
+    return iter(
+        DataLoader(
+            Samples(make, schedule.seed),
+            batch_size=schedule.batch,
+            sampler=order,  # type: ignore[arg-type]
+            collate_fn=getattr(network, "collate", list),
+            num_workers=workers,
+            prefetch_factor=3 if workers else None,
+            worker_init_fn=_one_thread if workers else None,
+        )
+    )
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _step(
+    network: Any, optimizer: torch.optim.Optimizer, batch: Any, schedule: Schedule, device: str, pieces: int
+) -> tuple[dict[str, float], int]:
+    """One step; the losses, none if they were not finite, and in how many pieces the batch went through the GPU."""
+    while True:
+        try:
+            optimizer.zero_grad(set_to_none=True)
+            sums: dict[str, float] = {}
+            for piece in _pieces(batch, pieces):
+                with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=schedule.half):
+                    losses = network.losses(piece)
+                total = torch.stack(list(losses.values())).sum() / pieces
+                total.backward()
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0.0) + float(value.detach()) / pieces
+            break
+        except torch.cuda.OutOfMemoryError as error:
+            size = len(batch[0]) if isinstance(batch, tuple) else len(batch)
+            if pieces >= size:
+                raise TrainingError("the GPU has no room for a single sample; take smaller windows") from error
+            pieces = min(pieces * 2, size)
+            torch.cuda.empty_cache()
+    norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+    if not (all(np.isfinite(list(sums.values()))) and bool(torch.isfinite(norm))):
+        return {}, pieces
+    optimizer.step()
+    return sums, pieces
+
+
+def _pieces(batch: Any, number: int) -> list[Any]:
+    """A batch in parts: a list of samples, or a tuple of stacked tensors and tuples of such."""
+    if number == 1:
+        return [batch]
+    if isinstance(batch, list):
+        return [batch[i::number] for i in range(number)]
+
+    def part(value: Any, i: int) -> Any:
+        if isinstance(value, Tensor):
+            return value[i::number]
+        parts = [part(one, i) for one in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+
+    return [part(batch, i) for i in range(number)]
+
+
+def _rate(number: int, steps: int) -> float:
+    warm = max(1.0, 0.03 * steps)
+    if number <= warm:
+        return number / warm
+    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (number - warm) / max(steps - warm, 1))))
+
+
+@torch.no_grad()
+def _follow(mean: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            mean[name].lerp_(value, 1 - decay)
+        else:
+            mean[name].copy_(value)
+
+
+def _save(
+    folder: Path,
+    number: int,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    mean: dict[str, Tensor],
+    schedule: Schedule,
+) -> None:
+    state = {
+        "step": number,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "mean": mean,
+        "schedule": asdict(schedule),
+    }
+    part = folder / f"{CHECKPOINT}.part"
+    try:
+        torch.save(state, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(folder / CHECKPOINT)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise TrainingError(
+            f"the checkpoint of step {number} could not be written to {folder}: {error}; make room and run the same "
+            "command again, it goes on from the checkpoint before"
+        ) from error
+
+
+def _resume(
+    folder: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    mean: dict[str, Tensor],
+    schedule: Schedule,
+    device: str,
+) -> int:
+    """Steps already done; weights and optimizer as they were then."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return 0
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["schedule"] != asdict(schedule):
+            raise TrainingError(
+                f"{folder} holds a run with {state['schedule']}; choose another folder or that schedule"
+            )
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["mean"].items():
+            mean[name].copy_(value)
+        return int(state["step"])
+    except TrainingError:
+        raise
+    except Exception as error:  # noqa: BLE001 - torch raises a dozen kinds for a damaged or a foreign file
+        raise TrainingError(f"{path} is no checkpoint of this network ({error}); delete it to begin anew") from error
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise TrainingError(f"the curves could not be written to {path}: {error}; make room and run again") from error
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """Lines of the curves; a last line that a kill cut short is left out."""
+    lines: list[dict[str, float]] = []
+    for text in path.read_text("utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(text))
+    return lines
+
+
+def _cut_curves(path: Path, done: int) -> None:
+    """Drop what was written after the checkpoint: it comes again."""
+    kept = [line for line in read_curves(path) if line["step"] <= done]
+    if path.exists():
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+
+
+def device_or_best(device: str | None) -> str:
+    """The device asked for, or a GPU where there is one, else the CPU.
+
+    Raises:
+        SettingsError: it is not there.
+    """
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(
+            f"device {device!r} was asked for and there is no CUDA GPU here; leave it out or take cpu"
+        )
+    return device
+
+
+__all__: Sequence[str] = ("Network", "Samples", "Schedule", "Step", "device_or_best", "fit", "read_curves")
