@@ -2,26 +2,33 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LITE := $(VENV)/.installed-lite
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
 .PHONY: demo test check bench docs clean
 
-# Installed anew when what is asked for changes; the constraints keep two installs of one commit alike.
-$(STAMP): pyproject.toml constraints.txt
+# Installed anew when what is asked for changes; the constraints keep two installs of one commit alike. The demo needs no
+# torch; tests and training do, and it weighs some GB.
 ifeq ($(UV),)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,afm,ocr]"
+PIP := $(BIN)/python -m pip install --quiet
+MAKE_VENV := $(PYTHON) -m venv $(VENV)
 else
-	uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev,afm,ocr]"
+PIP := uv pip install --quiet --python $(BIN)/python
+MAKE_VENV := uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 endif
+
+$(LITE): pyproject.toml constraints.txt
+	$(MAKE_VENV)
+	$(PIP) --constraint constraints.txt --editable ".[lite,afm,ocr]"
+	touch $(LITE)
+
+$(STAMP): $(LITE)
+	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets]"
 	touch $(STAMP)
 
-# 8 px: the examples hold hardly anything smaller, and Fresnel fringes break up into smaller pieces.
-demo: $(STAMP)
-	$(BIN)/epistem analyze examples/images --samples examples/samples.csv --set min_diameter_px=8 --out demo
+demo: $(LITE)
+	$(BIN)/epistem analyze examples/images --samples examples/samples.csv --out demo
 	@echo "Open demo/report.html"
 
 test: $(STAMP)

@@ -1,7 +1,8 @@
 """Writes the numbers of results/*.json into the tables of docs/*.md: `python scripts/tables.py [--check]`.
 
 A table stands between `<!-- results: main -->` and `<!-- end -->`; after the topic may follow how the names
-that it shows begin, `<!-- results: main.baseline -->`.
+that it shows begin, `<!-- results: main.baseline -->`. A number stands once on a page, in the table whose beginning
+fits it the furthest; a table without numbers says that they are not measured yet.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = re.compile(r"(<!-- results: (\w+)([\w.-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -31,20 +33,28 @@ def main() -> int:
 
 def with_tables(text: str, results: Path) -> str:
     """The page with every table made anew."""
+    beginnings = {topic + rest for _, topic, rest, _ in PLACE.findall(text)}
+
+    def place_of(name: str) -> str:
+        return max((one for one in beginnings if name.startswith(one)), key=len, default="")
 
     def table(place: re.Match[str]) -> str:
         head, topic, rest, end = place.groups()
-        rows = json.loads((results / f"{topic}.json").read_text("utf-8"))
-        chosen = [row for row in rows if row["name"].startswith(topic + rest)]
-        return head + "\n".join([_HEAD, *map(_line, chosen)]) + "\n" + end
+        chosen = [row for row in _rows(results / f"{topic}.json") if place_of(row["name"]) == topic + rest]
+        return head + "\n".join([_HEAD, *map(_line, chosen)] if chosen else ["*Not measured yet.*"]) + "\n" + end
 
     return PLACE.sub(table, text)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return rows
 
 
 _HEAD = "| name | value | low–high | wanted | measured by | on | commit |\n|---|--:|---|---|---|---|---|"
 
 
-def _line(row: dict[str, object]) -> str:
+def _line(row: dict[str, Any]) -> str:
     spread = "" if row["low"] is None else f"{row['low']:.4g}–{row['high']:.4g}"
     value = f"{row['value']:.4g}"
     cells = (row["name"], value, spread, row["target"], f"`{row['command']}`", row["data"], f"`{row['commit']}`")

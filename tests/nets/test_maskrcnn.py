@@ -86,6 +86,13 @@ def test_images_of_different_size_train_together():
     assert all(torch.isfinite(loss) and loss > 0 for loss in losses.values())
 
 
+def test_images_of_a_batch_are_padded_to_whole_cells_of_the_coarsest_map():
+    images, _ = fresh()._sized([np.ones((70, 20), np.float32), np.ones((5, 130), np.float32)])
+    assert images.tensors.shape == (2, 1, 128, 192)
+    assert images.image_sizes == [(70, 20), (5, 130)]
+    assert images.tensors.sum(dim=(1, 2, 3)).tolist() == [70 * 20, 5 * 130]
+
+
 def test_anchors_and_proposals_on_an_ignored_object_are_neither_positive_nor_negative():
     net = fresh()
     target = maskrcnn._target(discs((16, 16, 8), (44, 44, 8), ignored=[True, False]).truth, torch.ones(2))
@@ -237,13 +244,25 @@ def test_the_published_preset_has_24_anchors_everywhere_and_its_image_is_resized
 
 
 def test_a_resized_image_gives_boxes_in_its_own_pixels():
-    settings = replace(TINY, min_size_px=128, max_size_px=256, box_score_thresh=0.0)
-    sample = discs((20, 20, 8), shape=(40, 64))
-    found = fresh(settings).detect(sample.image)
-    assert (found.boxes[:, 2:] <= (40, 64)).all()
-    assert found.boxes[:, 2:].max() > 32
-    target = maskrcnn._target(sample.truth, torch.tensor([3.2, 3.2]))
-    torch.testing.assert_close(target["boxes"], torch.tensor([[12.0, 12, 28, 28]]) * 3.2)
+    net = fresh(replace(TINY, min_size_px=120, max_size_px=256, box_score_thresh=0.0))
+    resized: list[Any] = []
+    net.heads.register_forward_hook(lambda module, args, out: resized.append(out[0][0]["boxes"]))
+    found = net.detect(discs(shape=(40, 64)).image)
+    assert found.boxes[0] * 3 == pytest.approx(resized[0][0, [1, 0, 3, 2]].numpy(), abs=1e-3)
+    target = maskrcnn._target(discs((20, 20, 8)).truth, torch.tensor([3.0, 3.0]))
+    assert target["boxes"].tolist() == [[36, 36, 84, 84]]
+
+
+def test_what_a_network_saw_before_does_not_change_what_it_finds():
+    settings, image = replace(TINY, box_score_thresh=0.0), discs((20, 20, 8)).image
+    net = fresh(settings)
+    net.detect(np.zeros((9, 9), np.float32))
+    np.testing.assert_array_equal(net.detect(image).boxes, fresh(settings).detect(image).boxes)
+
+
+def test_only_pixels_whose_centre_is_in_the_box_can_be_in_the_mask():
+    crop = maskrcnn._crop(np.ones((28, 28), np.float32), np.array([0.6, 0.2, 3.4, 2.6]))
+    assert crop.tolist() == [[False] * 3, [True] * 3, [True] * 3, [False] * 3]
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])

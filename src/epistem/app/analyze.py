@@ -11,7 +11,6 @@ import numpy as np
 from epistem import __version__
 from epistem.app.settings import Settings
 from epistem.core import Instances, Micrograph, MicrographSeries, Provenance, Quantity, Reliability
-from epistem.detect import make_detector
 from epistem.detect.measure import measure
 from epistem.detect.population import summarize
 from epistem.imaging import read
@@ -59,7 +58,7 @@ def analyze(
         SettingsError: an unknown detector or setting.
     """
     settings = settings or Settings()
-    finder = find or make_detector(settings.detector, **settings.detector_settings)
+    finder = find or settings.finder()
     image = read(path, settings.pixel_size)
     slices = image.slices if isinstance(image, MicrographSeries) else (image,)
     return [analyze_image(micrograph, settings, finder) for micrograph in slices]
@@ -68,8 +67,9 @@ def analyze(
 def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> Analysis:
     """Find and measure what is in one image that has been read already."""
     found = find(micrograph)
-    # An unscored object has no score to fall short of.
-    found = found[~(found.score < settings.min_score)]
+    if settings.min_score is not None:
+        # An unscored object has no score to fall short of.
+        found = found[~(found.score < settings.min_score)]
     if found.classes == ("object",):
         found = replace(found, classes=(settings.object_name,))
     measured = measure(found, micrograph)

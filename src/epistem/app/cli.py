@@ -15,6 +15,7 @@ import typer
 
 from epistem import __version__
 from epistem.core.errors import EpistemError, RecordError, SettingsError
+from epistem.detect import DEFAULT, DETECTORS
 
 if TYPE_CHECKING:
     from epistem.app.batch import BatchResult
@@ -53,13 +54,16 @@ PixelSize = Annotated[
     str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm', or rows x columns '0.38x0.40 nm'.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Detector = Annotated[str, typer.Option(help="log or otsu-watershed.")]
+Detector = Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the detector, name=value; may be repeated.")
 ]
 Thickness = Annotated[float | None, typer.Option(help="Foil thickness [nm], for swelling.")]
 ThicknessError = Annotated[float | None, typer.Option(help="Its standard deviation [nm].")]
-MinScore = Annotated[float, typer.Option(help="Leave out objects with a lower score, 0 to 1.")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="Leave out objects with a lower score, 0 to 1; the detector's own threshold unless told."),
+]
 SamplesFile = Annotated[
     Path | None,
     typer.Option("--samples", help="CSV with columns image, specimen, thickness_nm, …; groups the images."),
@@ -87,12 +91,12 @@ def analyze(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.", readable=False)],
     out: Out,
-    detector: Detector = "log",
+    detector: Detector = DEFAULT,
     setting: Setting = None,
     pixel_size: PixelSize = None,
     thickness_nm: Thickness = None,
     thickness_error_nm: ThicknessError = None,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     samples: SamplesFile = None,
     by: By = "specimen",
     found: Annotated[
@@ -131,12 +135,12 @@ def watch(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder in which images arrive.")],
     out: Out,
-    detector: Detector = "log",
+    detector: Detector = DEFAULT,
     setting: Setting = None,
     pixel_size: PixelSize = None,
     thickness_nm: Thickness = None,
     thickness_error_nm: ThicknessError = None,
-    min_score: MinScore = 0.0,
+    min_score: MinScore = None,
     samples: SamplesFile = None,
     by: By = "specimen",
     object_name: ObjectName = "cavity",
@@ -262,8 +266,6 @@ _OF_SETTINGS = (
 def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None) -> Settings:
     """Settings from the file, then from the options that were really given."""
     from epistem.app.settings import load_settings, make_settings
-    from epistem.detect import make_detector
-
     values: dict[str, Any] = load_settings(file) if file else {}
     for name in _OF_SETTINGS:
         given = context.get_parameter_source(name)
@@ -277,7 +279,7 @@ def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None
         typed[name] = _value(text)
     settings = make_settings(**values)
     settings = settings.model_copy(update={"detector_settings": settings.detector_settings | typed})
-    make_detector(settings.detector, **settings.detector_settings)  # a wrong one is told before the work starts
+    settings.key()  # a wrong setting, or weights that are not there, are told before the work starts
     if settings.pixel_size is not None:
         from epistem.imaging import parse_pixel_size
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from epistem import __version__
-from epistem.core import SettingsError
+from epistem.core import Detector, SettingsError
+from epistem.detect import DEFAULT, DETECTORS, make_detector, weights_hash
 
 
 class Settings(BaseModel):
@@ -23,20 +24,20 @@ class Settings(BaseModel):
         thickness_nm: foil thickness, for swelling and volume density [nm].
         thickness_error_nm: one standard deviation of it [nm].
         object_name: what a report calls one object, in the singular.
-        min_score: objects below are left out, 0 to 1.
+        min_score: objects below are left out, 0 to 1; None keeps what the detector itself holds for found.
         coverage: probability that an interval holds the truth, 0 to 1.
         seed: of the resampling behind the intervals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: str = "log"
+    detector: str = DEFAULT
     detector_settings: dict[str, Any] = Field(default_factory=dict)
     pixel_size: str | None = None
     thickness_nm: float | None = Field(None, gt=0)
     thickness_error_nm: float | None = Field(None, ge=0)
     object_name: str = Field("cavity", min_length=1)
-    min_score: float = Field(0.0, ge=0, le=1)
+    min_score: float | None = Field(None, ge=0, le=1)
     coverage: float = Field(0.9, gt=0, lt=1)
     seed: int = Field(0, ge=0)
 
@@ -46,9 +47,16 @@ class Settings(BaseModel):
             raise ValueError("a thickness error needs a thickness")
         return self
 
+    def finder(self) -> Detector:
+        """The detector, with `min_score` where it has such a setting."""
+        settings = dict(self.detector_settings)
+        if self.min_score is not None and "min_score" in get_type_hints(DETECTORS[self.detector]):
+            settings.setdefault("min_score", self.min_score)
+        return make_detector(self.detector, **settings)
+
     def key(self) -> str:
-        """Hash of everything here and of the version: a result under the same key need not be made again."""
-        text = json.dumps(self.model_dump(), sort_keys=True) + __version__
+        """Hash of everything here, of the version and the weights: a result under the same key stays as it is."""
+        text = json.dumps(self.model_dump(), sort_keys=True) + __version__ + str(weights_hash(self.finder()))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

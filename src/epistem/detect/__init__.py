@@ -10,6 +10,8 @@ from epistem.core import Detector, Instances, Micrograph, SettingsError, Table
 DETECTORS = Table(
     "detector",
     {
+        "cavity-dense": "epistem.detect.learned:CavityDense",
+        "cavity-maskrcnn": "epistem.detect.learned:CavityMaskRCNN",
         "log": "epistem.detect.baselines:LogBlobs",
         "otsu-watershed": "epistem.detect.baselines:OtsuWatershed",
     },
@@ -17,7 +19,7 @@ DETECTORS = Table(
 
 DEFAULT = "log"
 
-__all__ = ["DEFAULT", "DETECTORS", "detect", "make_detector"]
+__all__ = ["DEFAULT", "DETECTORS", "detect", "make_detector", "weights_hash"]
 
 
 def make_detector(name: str = DEFAULT, **settings: Any) -> Detector:
@@ -46,6 +48,20 @@ def _checked(name: str, value: Any, wanted: Any) -> Any:
     if isinstance(checked, float) and not math.isfinite(checked):
         raise SettingsError(f"{name} is a finite number, not {value!r}")
     return checked
+
+
+def weights_hash(detector: Detector) -> str | None:
+    """Identity of the weights a detector would use now; None where it has none.
+
+    Raises:
+        RecordError: they are not there or damaged.
+        DependencyMissing: nothing is installed to read them.
+    """
+    if (weights := getattr(detector, "weights", None)) is None:
+        return None
+    from epistem.nets.weights import open_weights
+
+    return open_weights(weights).hash
 
 
 def detect(micrograph: Micrograph, name: str = DEFAULT, **settings: Any) -> Instances:

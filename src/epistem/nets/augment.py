@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from epistem.core.errors import SettingsError
 from epistem.core.instances import Instances, whole_boxes
 from epistem.core.micrograph import Micrograph
 from epistem.imaging.normalize import robust_scale
 from epistem.nets.sample import Sample
 from epistem.synth.fields import load_field
 
-FAINT, PLAIN = 3.5, 7.0  # d′ below the first is background, above the second an object, between neither
+FAINT, PLAIN = 3.5, 10.0  # d′ below the first is background, above the second an object, between neither
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,16 @@ class Augment:
     Attributes:
         window_px: edge of the sample [px].
         zoom: largest factor by which a window is enlarged or shrunk.
+        plain: d′ from which a simulated object is asked for.
+        towards: share of windows laid so that they hold some object; the others lie anywhere.
         marks: share of windows that get blur, sharpening, noise, another gamma or JPEG, each.
         jitter: spread of the grey values' centre and logarithm of scale.
     """
 
     window_px: int = 256
     zoom: float = 1.6
+    towards: float = 0.6
+    plain: float = PLAIN
     marks: float = 0.3
     jitter: float = 0.2
 
@@ -45,11 +50,24 @@ class FromFields:
         self.paths, self.settings = tuple(paths), settings
         self._kept: dict[int, tuple[NDArray[Any], Instances]] = {}
 
-    def __call__(self, rng: np.random.Generator) -> Sample:
+    def __call__(self, rng: np.random.Generator, step: int = 1) -> Sample:
         number = int(rng.integers(len(self.paths)))
         if number not in self._kept:
             self._kept[number] = load_field(self.paths[number])
         return sample(*self._kept[number], self.settings, rng)
+
+
+class Stages:
+    """Samples from one source after another: (first step, source), in order."""
+
+    def __init__(self, sources: Sequence[tuple[int, FromFields]]) -> None:
+        if not sources or sources[0][0] != 1:
+            raise SettingsError("the first source of samples begins at step 1")
+        self.sources = tuple(sources)
+
+    def __call__(self, rng: np.random.Generator, step: int) -> Sample:
+        now = [source for first, source in self.sources if first <= step][-1]
+        return now(rng, step)
 
 
 def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.random.Generator) -> Sample:
@@ -67,9 +85,10 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
         float(np.exp(rng.uniform(-1, 1) * np.log(settings.zoom))) if settings.zoom > 1 and rng.random() < 0.6 else 1.0
     )
     side = min(max(round(edge / zoom), 8), *image.shape)
-    top, left = (int(rng.integers(n - side + 1)) for n in image.shape)
+    state = ignored_of(truth, settings.plain)
+    top, left = _corner(truth, state, image.shape, side, settings.towards, rng)
     window = image[top : top + side, left : left + side]
-    objects = _cut(truth, top, left, side)
+    objects = _cut(truth, state, top, left, side)
     if side != edge:
         window, objects = _resized(window, edge), _resized_objects(objects, edge / side)
     if rng.random() < 0.5:
@@ -85,12 +104,12 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
     return Sample(window, Instances.from_boxes((edge, edge), boxes, crops=crops, columns={"ignored": ignored}))
 
 
-def ignored_of(truth: Instances) -> NDArray[np.int8]:
-    """0 asked for, 1 ignored, 2 not there, for each object."""
+def ignored_of(truth: Instances, plain: float = PLAIN) -> NDArray[np.int8]:
+    """0 asked for, 1 ignored, 2 not there, for each object; of simulated ones by their d′."""
     if "d_prime" in truth.columns:
         seen = truth.columns["d_prime"]
         size = np.sqrt(np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1))
-        return np.where(seen < FAINT, 2, (seen < PLAIN) | (size < 3)).astype(np.int8)
+        return np.where(seen < FAINT, 2, (seen < plain) | (size < 3)).astype(np.int8)
     return np.asarray(truth.columns.get("ignored", np.zeros(len(truth), bool)), np.int8)
 
 
@@ -104,15 +123,32 @@ def _scaled(pixels: NDArray[Any]) -> NDArray[np.float32]:
     return scaled
 
 
-def _cut(truth: Instances, top: int, left: int, side: int) -> list[_Object]:
+def _corner(
+    truth: Instances,
+    state: NDArray[np.int8],
+    shape: tuple[int, ...],
+    side: int,
+    towards: float,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    asked = np.flatnonzero(state == 0)
+    if len(asked) and rng.random() < towards:
+        centre = truth.centres[asked[rng.integers(len(asked))]]
+        corner = np.floor(centre - rng.random(2) * side)
+    else:
+        corner = np.floor(rng.random(2) * (np.array(shape) - side + 1))
+    top, left = np.clip(corner, 0, np.array(shape) - side).astype(int)
+    return int(top), int(left)
+
+
+def _cut(truth: Instances, state: NDArray[np.int8], top: int, left: int, side: int) -> list[_Object]:
     """Objects in a window, cut by it; of which less than a third is left is ignored."""
-    state = ignored_of(truth)
     origin = np.array([top, left, top, left])
     result: list[_Object] = []
     whole = whole_boxes(truth.boxes) - origin
     for i in np.flatnonzero((state < 2) & (whole[:, :2] < side).all(axis=1) & (whole[:, 2:] > 0).all(axis=1)):
         assert truth.crops is not None
-        r0, c0, r1, c1 = whole[i]
+        r0, c0 = whole[i][:2]
         crop = truth.crops[i][max(-r0, 0) : side - r0, max(-c0, 0) : side - c0]
         if not crop.any():
             continue

@@ -22,35 +22,26 @@ from torch.nn import functional as F
 from epistem.core.instances import Instances
 from epistem.nets import lite0
 from epistem.nets.sample import Sample
-from epistem.nets.stars import CHANNELS, Targets, decode, suppress, targets, to_instances
-
-ALIGNMENT = 32  # sides are padded to multiples of this
+from epistem.nets.stars import CHANNELS, Reading, Targets, pad, read, targets
 
 
 @dataclass(frozen=True)
-class DenseSettings:
-    """How the network is built and read.
+class DenseSettings(Reading):
+    """How the network is built, and how its maps are read (`Reading`).
 
     Attributes:
         pretrained: begin from ImageNet weights.
         widths: channels on the way up, at strides 16, 8, 4 and 2.
-        scale, shift: calibrated score = σ(scale·logit + shift).
-        least_logit: weaker peaks are not looked at.
-        iou, inside: which of two overlapping stars go (`stars.suppress`).
     """
 
     pretrained: bool = False
     widths: tuple[int, int, int, int] = (96, 64, 48, 32)
-    scale: float = 1.0
-    shift: float = 0.0
-    least_logit: float = -3.0
-    iou: float = 0.45
-    inside: float = 0.7
 
 
 class CavityDense(nn.Module):
     """Centres and star-shaped outlines of every object in one pass."""
 
+    Settings = DenseSettings
     settings: DenseSettings
 
     def __init__(self, settings: DenseSettings | None = None) -> None:
@@ -121,21 +112,7 @@ class CavityDense(nn.Module):
 
     def detect(self, image: NDArray[np.float32]) -> Instances:
         """Objects of one window, by falling calibrated score."""
-        return read_maps(self.maps(image), (image.shape[0], image.shape[1]), self.settings)
-
-
-def read_maps(maps: NDArray[np.float32], shape: tuple[int, int], settings: DenseSettings) -> Instances:
-    """Objects from the maps of one image."""
-    stars = decode(maps, least_logit=settings.least_logit)
-    stars = suppress(stars, iou=settings.iou, inside=settings.inside)
-    scores = 1 / (1 + np.exp(-(settings.scale * stars.scores + settings.shift)))
-    return to_instances(stars, shape, scores, ("cavity",))
-
-
-def pad(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The image mirrored below and to the right, to multiples of ALIGNMENT; a side of 1 px is repeated."""
-    more = [(0, -n % ALIGNMENT) for n in image.shape]
-    return np.pad(image, more, mode="symmetric")
+        return read(self.maps(image), (image.shape[0], image.shape[1]), self.settings)
 
 
 class _Up(nn.Module):

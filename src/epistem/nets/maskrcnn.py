@@ -101,7 +101,8 @@ class MaskRCNNSettings:
                 f"there are ImageNet weights for {lite0.ARCHITECTURE}, none for {self.backbone}; set pretrained=False"
             )
         if (self.min_size_px is None) != (self.max_size_px is None):
-            raise SettingsError("give both min_size_px and max_size_px, or neither")
+            sizes = f"{self.min_size_px} and {self.max_size_px}"
+            raise SettingsError(f"min_size_px and max_size_px go together, both or neither, not {sizes}")
 
 
 SMALL = MaskRCNNSettings()

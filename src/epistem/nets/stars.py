@@ -9,6 +9,7 @@ Source: centres as points, Zhou et al., arXiv:1904.07850; star-convex outlines, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,22 +19,42 @@ from scipy import ndimage
 from epistem.core.instances import Instances, whole_boxes
 
 STRIDE = 2
+ALIGNMENT = 32  # the deepest stride of the network: sides are padded to multiples of it
 RAYS = 16
 CHANNELS = 3 + RAYS
 _DIRECTIONS = 2 * np.pi * np.arange(RAYS) / RAYS
 _SIN, _COS = np.sin(_DIRECTIONS), np.cos(_DIRECTIONS)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How maps become objects.
+
+    Attributes:
+        scale, shift: calibrated score = σ(scale·logit + shift), the share of such objects that are true on the data
+            the network was calibrated on.
+        least_logit: weaker peaks are not looked at.
+        iou, inside: which of two overlapping stars go (`suppress`).
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+    least_logit: float = -3.0
+    iou: float = 0.45
+    inside: float = 0.7
+
+
 class Stars(NamedTuple):
-    """n star-shaped objects: centres (n, 2) and radii (n, RAYS) [px], scores (n,)."""
+    """n star-shaped objects: centres (n, 2) and radii (n, RAYS) [px], scores (n,), cells of the map (n, 2)."""
 
     centres: NDArray[np.float64]
     radii: NDArray[np.float64]
     scores: NDArray[np.float64]
+    cells: NDArray[np.int64]
 
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Stars:
         """Those stars."""
-        return Stars(self.centres[which], self.radii[which], self.scores[which])
+        return Stars(*(column[which] for column in self))
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) as [row0, col0, row1, col1] [px]."""
@@ -141,8 +162,10 @@ def decode(maps: NDArray[np.float32], *, least_logit: float) -> Stars:
     order = np.argsort(-logit[rows, cols], kind="stable")
     rows, cols = rows[order], cols[order]
     there = maps[:, rows, cols].astype(float)
-    cells = (np.stack([rows, cols], axis=1) + 0.5) * STRIDE
-    return Stars(cells + there[1:3].T, np.exp(np.clip(there[3:].T, -3, 7)), there[0])
+    cells = np.stack([rows, cols], axis=1)
+    centres = (cells + 0.5) * STRIDE + there[1:3].T
+    # e^-0.7 is half a pixel; e^7 is more than any image holds, and keeps a wild guess from becoming infinite.
+    return Stars(centres, np.exp(np.clip(there[3:].T, -0.7, 7)), there[0], cells)
 
 
 def suppress(stars: Stars, *, iou: float, inside: float) -> Stars:
@@ -177,6 +200,26 @@ def suppress(stars: Stars, *, iou: float, inside: float) -> Stars:
         piece = (common > inside * area[near]) & (area[near] * 9 > area[i])
         kept[near[same | piece]] = False
     return stars.take(kept)
+
+
+def read(maps: NDArray[np.float32], shape: tuple[int, int], reading: Reading) -> Instances:
+    """Objects in the maps of one whole image, by falling score."""
+    stars = suppress(decode(maps, least_logit=reading.least_logit), iou=reading.iou, inside=reading.inside)
+    return to_instances(stars, shape, calibrated(stars.scores, reading), ("cavity",))
+
+
+def calibrated(logits: NDArray[np.float64], reading: Reading) -> NDArray[np.float64]:
+    """Scores of logits.
+
+    Source: Platt, Advances in Large Margin Classifiers (1999) 61.
+    """
+    scores: NDArray[np.float64] = 1 / (1 + np.exp(-(reading.scale * logits + reading.shift)))
+    return scores
+
+
+def pad(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The image mirrored below and to the right, to multiples of ALIGNMENT."""
+    return np.pad(image, [(0, -n % ALIGNMENT) for n in image.shape], mode="symmetric")
 
 
 def to_instances(

@@ -74,17 +74,17 @@ class Step:
     seconds: float
 
 
-Make = Callable[[np.random.Generator], Sample]
+Make = Callable[[np.random.Generator, int], Sample]
 
 
 class Samples(Dataset[Sample]):
     """Sample i is made by `make` with a generator of its own."""
 
-    def __init__(self, make: Make, seed: int) -> None:
-        self.make, self.seed = make, seed
+    def __init__(self, make: Make, seed: int, batch: int) -> None:
+        self.make, self.seed, self.batch = make, seed, batch
 
     def __getitem__(self, index: int) -> Sample:
-        return self.make(np.random.default_rng([self.seed, index]))
+        return self.make(np.random.default_rng([self.seed, index]), index // self.batch + 1)
 
 
 def fit(
@@ -155,7 +155,7 @@ def _batches(network: nn.Module, make: Make, schedule: Schedule, done: int, work
         return iter(())
     return iter(
         DataLoader(
-            Samples(make, schedule.seed),
+            Samples(make, schedule.seed, schedule.batch),
             batch_size=schedule.batch,
             sampler=order,  # type: ignore[arg-type]
             collate_fn=getattr(network, "collate", list),
@@ -286,7 +286,7 @@ def _resume(
         return int(state["step"])
     except TrainingError:
         raise
-    except Exception as error:  # noqa: BLE001 - torch raises a dozen kinds for a damaged or a foreign file
+    except Exception as error:
         raise TrainingError(f"{path} is no checkpoint of this network ({error}); delete it to begin anew") from error
 
 

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple, Protocol
 from epistem.report.words import Ranged, label_and_unit, number, percent, plural
 
 DETECTORS = {
+    "epistem.detect.CavityDense": (
+        "its dense network (centres and star-shaped outlines in one pass of a U-Net on EfficientNet-lite0, trained on"
+        " simulated TEM images)"
+    ),
+    "epistem.detect.CavityMaskRCNN": "its Mask R-CNN (He et al., ICCV 2017)",
     "epistem.detect.LogBlobs": "its multi-scale Laplacian-of-Gaussian detector (Lindeberg, IJCV 30, 79, 1998)",
     "epistem.detect.OtsuWatershed": (
         "its threshold detector (Otsu, IEEE Trans. SMC 9, 62, 1979, on the background-flattened image,"

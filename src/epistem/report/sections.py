@@ -213,7 +213,10 @@ def _histograms(measured: Instances) -> list[Figure]:
         figures.append(Figure.of(picture, title="Sizes", alt=alt, caption=caption))
     if np.isfinite(measured.score).any():
         picture = score_histogram(measured.score)
-        caption = "Scores of the detector. They rank the objects; they are no probabilities."
+        caption = (
+            "Scores of the detector: higher is surer. They rank the objects; what share of them is true on this kind of"
+            " image is not known."
+        )
         figures.append(Figure.of(picture, title="Scores", alt="Histogram of detection scores", caption=caption))
     return figures
 

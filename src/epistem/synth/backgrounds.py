@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,11 @@ from epistem.synth.cavities import (
 )
 from epistem.synth.visibility import contrast_to_noise, d_prime
 
-_BARE = {"background": 0.0, "thickness_sd": 0.0, "speckle_rad": 0.0, "wedge": 0.0, "edge": 0.0, "clouds": 0.0}
-_BARE |= {"mottle": 0.0, "fringes": 0.0, "grains": 0.0, "dislocations": 0.0, "precipitates": 0.0}
+_TEXTURE = (
+    *("background", "thickness_sd", "speckle_rad", "wedge", "edge", "clouds"),
+    *("mottle", "fringes", "grains", "dislocations", "precipitates"),
+)
+_BARE: dict[str, Any] = dict.fromkeys(_TEXTURE, 0.0)
 
 
 def paste(scene: CavityScene, field: NDArray[np.float32], *, seed: int) -> Simulated:

@@ -128,18 +128,10 @@ class CavityScene:
         for name in (*above_0, *lengths, "semiangle_mrad", "counts_per_electron", "oversample"):
             if not 0 < getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a positive number, not {getattr(self, name)!r}")
-        least_0 = (
-            "number",
-            "bubbles",
-            "diameter_sd_nm",
-            "mean_inner_potential_V",
-            "thickness_sd",
-            "wedge",
-            "background",
-        )
-        more = ("speckle_rad", "speckle_length_nm", "clouds", "mottle", "fringes", "grains", "dislocations")
-        camera = ("camera_blur_px", "scintillator", "readout_e", "drift_px")
-        for name in (*least_0, *more, *camera, "precipitates", "focal_spread_nm"):
+        least_0 = ("number", "bubbles", "diameter_sd_nm", "mean_inner_potential_V", "thickness_sd", "wedge")
+        texture = ("background", "speckle_rad", "speckle_length_nm", "clouds", "mottle", "fringes", "grains")
+        camera = ("focal_spread_nm", "camera_blur_px", "scintillator", "readout_e", "drift_px")
+        for name in (*least_0, *texture, "dislocations", "precipitates", *camera):
             if not 0 <= getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a number of at least 0, not {getattr(self, name)!r}")
         for name in ("faceted", "edge"):
@@ -233,7 +225,7 @@ def draw_cavities(scene: CavityScene, *, margin_nm: float, rng: np.random.Genera
 def true_instances(scene: CavityScene, cavities: Cavities) -> Instances:
     """The cavities' outlines on the pixel grid: a pixel belongs to a cavity if its centre does."""
     seen = list(outlines(scene.shape, scene.pixel_nm, cavities, _facets(scene)))
-    kept = [one.index for one in seen]
+    kept = [one.number for one in seen]
     return Instances.from_boxes(
         scene.shape,
         [one.box for one in seen],
@@ -400,7 +392,7 @@ def _poisson(mean: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.
     return counts
 
 
-NO_CAVITIES = Cavities(*(np.empty(0) for _ in range(4)))
+NO_CAVITIES = Cavities(np.empty(0), np.empty(0), np.empty(0), np.empty(0))
 
 UNDERFOCUS = CavityScene()
 OVERFOCUS = CavityScene(defocus_nm=1000.0)

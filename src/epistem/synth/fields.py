@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from epistem.core.errors import ReadError, SettingsError
 from epistem.core.instances import Instances
 from epistem.synth.backgrounds import cut, paste
-from epistem.synth.cavities import Simulated, simulate
+from epistem.synth.cavities import CavityScene, Simulated, simulate
 from epistem.synth.sets import SetName, Severity, draw_scene
 
 
@@ -36,6 +37,9 @@ class Recipe:
         empty: share of fields without any cavity.
         on_backgrounds: share of fields on a recorded background, where there are any.
         without: names of scene settings that are set to 0 in every scene (to see what each is worth).
+
+    Raises:
+        SettingsError: no weight above 0, a share outside 0 to 1, a scene has no such setting.
     """
 
     shares: tuple[tuple[SetName, Severity, float], ...]
@@ -47,21 +51,30 @@ class Recipe:
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.shares or any(weight < 0 for *_, weight in self.shares) or self.number < 0:
-            raise SettingsError("a recipe needs sets with weights of at least 0 and a number of at least 0")
+        weights = [weight for *_, weight in self.shares]
+        if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < np.inf or self.number < 0:
+            raise SettingsError(
+                f"a recipe needs sets with weights of at least 0, one of them above, and a number of at least 0; "
+                f"these are {weights} and {self.number}"
+            )
+        for name in ("empty", "on_backgrounds"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
+        known = {setting.name for setting in fields(CavityScene)}
+        if unknown := sorted(set(self.without) - known):
+            raise SettingsError(f"a scene has no setting {', '.join(unknown)}; CavityScene names them all")
 
 
 def draw_field(recipe: Recipe, index: int, backgrounds: Sequence[NDArray[np.float32]] = ()) -> Simulated:
     """Field `index` of the recipe: always the same, whichever others are made."""
-    from dataclasses import replace
-
     rng = np.random.default_rng([recipe.seed, index])
     weights = np.array([weight for *_, weight in recipe.shares])
     name, severity, _ = recipe.shares[rng.choice(len(weights), p=weights / weights.sum())]
     scene = draw_scene(name, severity, rng=rng, shape=recipe.shape)
     if rng.random() < recipe.empty:
         scene = replace(scene, number=0.0, bubbles=0.0)
-    scene = replace(scene, **dict.fromkeys(recipe.without, 0.0))
+    off: dict[str, Any] = dict.fromkeys(recipe.without, 0.0)
+    scene = replace(scene, **off)
     seed = int(rng.integers(2**31))
     if backgrounds and rng.random() < recipe.on_backgrounds:
         field = cut(backgrounds[int(rng.integers(len(backgrounds)))], recipe.shape, rng=rng)
@@ -98,11 +111,14 @@ def make_fields(
             told(recipe.number - len(missing) + done, recipe.number)
         return paths
     # The backgrounds go to each worker once and not with every field: they are larger than what is made of them.
-    with ProcessPoolExecutor(workers, initializer=_keep, initargs=(backgrounds,)) as pool:
+    pool = ProcessPoolExecutor(workers, initializer=_keep, initargs=(backgrounds,))
+    try:
         jobs = [pool.submit(_make_with_kept, paths[i], recipe, i) for i in missing]
         for done, job in enumerate(as_completed(jobs), 1):
             job.result()
             told(recipe.number - len(missing) + done, recipe.number)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return paths
 
 
@@ -128,18 +144,22 @@ def save_field(path: Path, field: Simulated) -> None:
     crops = [mask.crop for mask in truth.masks()]
     bits = np.packbits(np.concatenate([crop.ravel() for crop in crops])) if crops else np.empty(0, np.uint8)
     part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.savez(
-            file,
-            pixels=field.micrograph.pixels,
-            boxes=truth.boxes,
-            sizes=np.array([crop.shape for crop in crops], int).reshape(-1, 2),
-            bits=bits,
-            pixel_nm=field.micrograph.needs_calibration().row_nm,
-            made=json.dumps(truth.provenance.as_dict() if truth.provenance else None),
-            **{f"column_{name}": column for name, column in truth.columns.items()},
-        )  # fmt: skip
-    part.replace(path)
+    columns: dict[str, Any] = {f"column_{name}": column for name, column in truth.columns.items()}
+    try:
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                pixels=field.micrograph.pixels,
+                boxes=truth.boxes,
+                sizes=np.array([crop.shape for crop in crops], int).reshape(-1, 2),
+                bits=bits,
+                pixel_nm=field.micrograph.needs_calibration().row_nm,
+                made=json.dumps(truth.provenance.as_dict() if truth.provenance else None),
+                **columns,
+            )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
@@ -153,13 +173,9 @@ def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
             pixels, boxes, sizes = file["pixels"], file["boxes"], file["sizes"]
             flat = np.unpackbits(file["bits"], count=int(sizes.prod(axis=1).sum())).astype(bool)
             columns = {name[7:]: file[name] for name in file.files if name.startswith("column_")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ReadError(f"{path} is no whole field: {error}; delete it and it is made again") from error
-    ends = np.cumsum(sizes.prod(axis=1))
-    crops = (
-        tuple(part.reshape(size) for part, size in zip(np.split(flat, ends[:-1]), sizes, strict=True))
-        if len(ends)
-        else ()
-    )
+    starts = np.cumsum(sizes.prod(axis=1)) - sizes.prod(axis=1)
+    crops = tuple(flat[start : start + size.prod()].reshape(size) for start, size in zip(starts, sizes, strict=True))
     shape = (int(pixels.shape[0]), int(pixels.shape[1]))
     return pixels, Instances.from_boxes(shape, boxes, classes=("cavity",), crops=crops, columns=columns)

@@ -50,7 +50,8 @@ def rough_field(
         step_nm: their spacing [nm].
         longest_nm, shortest_nm: lengths (1/2πq) beyond which the power stays and below which it dies off [nm].
         slope: 2 is cloudy, 4 smooth, 0 white.
-        stretch: features are this many times longer along `angle_rad` (from the column axis) than across.
+        stretch: features are this many times longer along than across.
+        angle_rad: what is along, from the columns' axis towards the rows' [rad].
         rng: its white noise.
     """
     down = 2 * np.pi * fft.fftfreq(canvas[0], step_nm).astype(np.float32)
@@ -129,7 +130,8 @@ def speckle_rad(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng
     if scene.speckle_length_nm:
         sigma = scene.speckle_length_nm / step_nm
         white = ndimage.gaussian_filter(white, sigma, mode="wrap") * np.float32(np.sqrt(4 * np.pi) * sigma)
-        return scene.speckle_rad / np.hypot(1.0, np.sqrt(4 * np.pi) * scene.speckle_length_nm) * white
+        phase: Grid = scene.speckle_rad / np.hypot(1.0, np.sqrt(4 * np.pi) * scene.speckle_length_nm) * white
+        return phase
     return scene.speckle_rad / step_nm * white
 
 
@@ -148,7 +150,8 @@ def _bend_contour(canvas: tuple[int, int], step_nm: float, scale: float, rng: np
     tilt = smooth_field(canvas, step_nm, 120 * scale, rng) + 2 * _ramp(canvas, rng.uniform(0, 2 * np.pi))
     s = (tilt - rng.normal(0, 0.5)) * rng.uniform(1, 8)
     rocking: Grid = np.square(np.sinc(s)) * np.maximum(1 + 0.3 * smooth_field(canvas, step_nm, 15 * scale, rng), 0)
-    return rocking + 0.3 * (1 - np.cos(2 * np.pi * s)) * np.exp(-np.abs(s) / 2)
+    sides: Grid = 0.3 * (1 - np.cos(2 * np.pi * s)) * np.exp(-np.abs(s) / 2)
+    return rocking + sides
 
 
 def _grains(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng: np.random.Generator) -> Grid:
@@ -160,10 +163,10 @@ def _grains(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng: np
     if rng.random() < 0.5:
         turns = np.hypot(*canvas) * step_nm / (rng.uniform(6, 25) * scene.pixel_nm)
         packet = smooth_field(canvas, step_nm, length_nm / 2, rng) > 0.5
-        field += (
-            scene.grains * np.cos(2 * np.pi * turns * _ramp(canvas, rng.uniform(0, np.pi))) * (packet & (owner == 0))
-        )
-    return ndimage.gaussian_filter(field, scene.pixel_nm / step_nm)
+        waves = np.cos(2 * np.pi * turns * _ramp(canvas, rng.uniform(0, np.pi)))
+        field += scene.grains * waves * (packet & (owner == 0))
+    rounded: Grid = ndimage.gaussian_filter(field, scene.pixel_nm / step_nm)
+    return rounded
 
 
 def _lines(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng: np.random.Generator) -> Grid:

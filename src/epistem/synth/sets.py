@@ -5,6 +5,7 @@ A:over     cavities of 10-60 px in overfocus, as in most published sets
 A:under    the same in underfocus
 B          many small bubbles, noisy, mostly underfocus
 C          in-situ work: coarse pixels, thick foil, drift, low dose, either focus
+speckled   foils under a strong amorphous skin, whose grain looks like bubbles: for training
 wide       all of these and what lies between and beyond: for training
 =========  ==================================================================================
 
@@ -22,7 +23,7 @@ import numpy as np
 from epistem.core.errors import SettingsError, UnknownName
 from epistem.synth.cavities import CavityScene
 
-SetName = Literal["A:over", "A:under", "B", "C", "wide"]
+SetName = Literal["A:over", "A:under", "B", "C", "wide", "speckled"]
 Severity = Literal["clear", "hard", "any"]
 SETS: tuple[SetName, ...] = ("A:over", "A:under", "B", "C")
 SEVERITIES: tuple[Severity, ...] = ("clear", "hard")
@@ -30,7 +31,21 @@ SEVERITIES: tuple[Severity, ...] = ("clear", "hard")
 
 @dataclass(frozen=True)
 class _Spread:
-    """Bounds of uniform (lin) or log-uniform draws; sizes are in pixels of the image."""
+    """Bounds that a set's scenes are drawn between.
+
+    Attributes:
+        pixel_nm: pixel size [nm].
+        diameter_px: mean diameter of the cavities [px].
+        cover: share of the image under cavities.
+        most: expected cavities at most.
+        defocus_nm: distance from focus [nm].
+        overfocus: share of the scenes in overfocus.
+        dose_e_per_px: electrons that reach the camera [e/px].
+        thickness_nm: foil besides what the cavities need [nm].
+        drift_px: longest way during the exposure [px].
+        keV: beams to choose from [keV].
+        speckle_rad: of the amorphous skin; None is weak, the more the harder the scene [rad].
+    """
 
     pixel_nm: tuple[float, float]
     diameter_px: tuple[float, float]
@@ -42,14 +57,72 @@ class _Spread:
     thickness_nm: tuple[float, float]
     drift_px: float
     keV: tuple[float, ...]
+    speckle_rad: tuple[float, float] | None = None
 
 
 _SPREADS: dict[str, _Spread] = {
-    "A": _Spread((0.1, 0.7), (10, 60), (0.02, 0.25), 120, (300, 1500), 0.0, (60, 2000), (40, 150), 1.0, (200.0,)),
-    "B": _Spread((0.08, 0.4), (4.5, 11), (0.03, 0.2), 500, (200, 1200), 0.2, (40, 600), (30, 100), 1.0, (200.0, 300.0)),
-    "C": _Spread((0.4, 1.2), (6, 25), (0.02, 0.2), 300, (500, 3000), 0.5, (200, 4000), (80, 200), 3.0, (300.0,)),
-    "wide": _Spread((0.05, 1.6), (4, 130), (0.01, 0.35), 500, (150, 3000), 0.45, (20, 6000), (30, 200), 3.0, (100.0, 200.0, 300.0)),
-}  # fmt: skip
+    "speckled": _Spread(
+        pixel_nm=(0.1, 0.8),
+        diameter_px=(5, 70),
+        cover=(0.01, 0.3),
+        most=400,
+        defocus_nm=(400, 2500),
+        overfocus=0.5,
+        dose_e_per_px=(150, 5000),
+        thickness_nm=(30, 150),
+        drift_px=2.0,
+        keV=(200.0, 300.0),
+        speckle_rad=(0.03, 0.25),
+    ),
+    "A": _Spread(
+        pixel_nm=(0.1, 0.7),
+        diameter_px=(10, 60),
+        cover=(0.02, 0.25),
+        most=120,
+        defocus_nm=(300, 1500),
+        overfocus=0.0,
+        dose_e_per_px=(60, 2000),
+        thickness_nm=(40, 150),
+        drift_px=1.0,
+        keV=(200.0,),
+    ),
+    "B": _Spread(
+        pixel_nm=(0.08, 0.4),
+        diameter_px=(4.5, 11),
+        cover=(0.03, 0.2),
+        most=500,
+        defocus_nm=(200, 1200),
+        overfocus=0.2,
+        dose_e_per_px=(40, 600),
+        thickness_nm=(30, 100),
+        drift_px=1.0,
+        keV=(200.0, 300.0),
+    ),
+    "C": _Spread(
+        pixel_nm=(0.4, 1.2),
+        diameter_px=(6, 25),
+        cover=(0.02, 0.2),
+        most=300,
+        defocus_nm=(500, 3000),
+        overfocus=0.5,
+        dose_e_per_px=(200, 4000),
+        thickness_nm=(80, 200),
+        drift_px=3.0,
+        keV=(300.0,),
+    ),
+    "wide": _Spread(
+        pixel_nm=(0.05, 1.6),
+        diameter_px=(4, 130),
+        cover=(0.01, 0.35),
+        most=500,
+        defocus_nm=(150, 3000),
+        overfocus=0.45,
+        dose_e_per_px=(20, 6000),
+        thickness_nm=(30, 200),
+        drift_px=3.0,
+        keV=(100.0, 200.0, 300.0),
+    ),
+}
 
 
 def draw_scene(
@@ -141,7 +214,11 @@ def _foil(spread: _Spread, hard: float, settings: dict[str, Any], rng: np.random
         "thickness_sd": float(strength * rng.uniform(0, 0.1)),
         "texture_scale": float(np.clip(_log_uniform((0.5, 3.0), rng) * pixel_nm / 0.3, 0.2, 8)),
         "background": float(strength * rng.choice([0, 1]) * rng.uniform(0.1, 1.0)),
-        "speckle_rad": float(strength * _log_uniform((0.005, 0.12), rng)) * min(pixel_nm / 0.2, 1.0),
+        "speckle_rad": (
+            _log_uniform(spread.speckle_rad, rng)
+            if spread.speckle_rad
+            else float(strength * _log_uniform((0.005, 0.12), rng)) * min(pixel_nm / 0.2, 1.0)
+        ),
         "speckle_length_nm": sometimes(0.5, _log_uniform((0.5, 3), rng) * pixel_nm),
         "wedge": sometimes(0.6, rng.uniform(0.1, 0.8)),
         "edge": sometimes(0.08, rng.uniform(0.05, 0.4)),

@@ -30,7 +30,10 @@ class Cavities(NamedTuple):
 
     def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Cavities:
         """Those cavities."""
-        return Cavities(*(None if column is None else column[which] for column in self))
+        faceted = None if self.faceted is None else self.faceted[which]
+        return Cavities(
+            self.row_nm[which], self.col_nm[which], self.depth_nm[which], self.diameter_nm[which], faceted
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +112,9 @@ def chords(
 
 
 class Outline(NamedTuple):
-    """Where cavity number `index` is in the image: box in pixels, cut by the border, and its whole-pixel mask."""
+    """Where cavity `number` is in the image: box in pixels, cut by the border, and its whole-pixel mask."""
 
-    index: int
+    number: int
     box: NDArray[np.float64]
     crop: NDArray[np.bool_]
 
@@ -160,7 +163,8 @@ def _path(down: NDArray[np.float64], across: NDArray[np.float64], facets: Octahe
         first, second = (-distance - along) / c, (distance - along) / c
         enter = np.maximum(enter, np.minimum(first, second))
         leave = np.minimum(leave, np.maximum(first, second))
-    return np.maximum(leave - enter, 0)
+    path: NDArray[np.float64] = np.maximum(leave - enter, 0)
+    return path
 
 
 def _inside(down: NDArray[np.float64], across: NDArray[np.float64], facets: Octahedron | None) -> NDArray[np.bool_]:

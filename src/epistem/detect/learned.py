@@ -1,0 +1,156 @@
+"""Trained networks as detectors: the dense one (default) and Mask R-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from epistem import __version__
+from epistem.core import Instances, Micrograph, Provenance, SettingsError
+from epistem.imaging.normalize import Scale, normalize_part, robust_scale
+from epistem.imaging.tiles import tiles
+from epistem.nets import stars
+from epistem.nets.engine import Engine, Maps, load_dense
+from epistem.nets.weights import Weights, open_weights
+
+HALO_PX = 256  # what lies further away changes no map by more than rounding (benchmarks/detect_speed.py)
+
+
+@dataclass(frozen=True)
+class CavityDense:
+    """Cavities in TEM images, in focus series and out, by one pass of a network trained on simulated images.
+
+    The score is the share of objects with such a score that were true on held-out simulation.
+
+    Attributes:
+        weights: name of shipped weights, or path of a .safetensors file.
+        min_score: leave out objects below; None takes the threshold the weights were chosen with.
+        min_diameter_px: leave out smaller ones (area-equivalent) [px].
+        engine: what runs the network: auto, onnx or torch.
+        tile_px: edge of the windows worked on; larger images are cut, which changes memory, not the result [px].
+    """
+
+    weights: str = "cavity-dense"
+    min_score: float | None = None
+    min_diameter_px: float = 0.0
+    engine: Engine = "auto"
+    tile_px: int = 1536
+
+    def __post_init__(self) -> None:
+        _check(self.min_score, self.min_diameter_px)
+        if self.tile_px < 64 or self.tile_px % stars.ALIGNMENT:
+            raise SettingsError(f"tile_px is a multiple of {stars.ALIGNMENT} of at least 64, not {self.tile_px}")
+
+    def __call__(self, micrograph: Micrograph) -> Instances:
+        """Objects with masks, by falling score."""
+        loaded = load_dense(self.weights, self.engine)
+        least = loaded.weights.min_score if self.min_score is None else self.min_score
+        reading = _down_to(loaded.reading, least)
+        scale = robust_scale(micrograph)
+        found = list(_stars(micrograph, scale, loaded.maps, reading, self.tile_px))
+        together = _joined(found)
+        kept = stars.suppress(together, iou=reading.iou, inside=reading.inside)
+        scores = stars.calibrated(kept.scores, reading)
+        which = scores >= least
+        objects = stars.to_instances(kept.take(which), micrograph.shape, scores[which], ("cavity",))
+        settings = {**asdict(self), "min_score": least, "runtime": loaded.engine}
+        return _finished(objects, self.min_diameter_px, micrograph, self, settings, loaded.weights)
+
+
+@dataclass(frozen=True)
+class CavityMaskRCNN:
+    """The same objects by Mask R-CNN, the published kind of detector; needs torch and weights of your own training.
+
+    Attributes:
+        weights: path of a .safetensors file.
+        min_score: leave out objects below; None takes the threshold the weights were chosen with.
+        min_diameter_px: leave out smaller ones (area-equivalent) [px].
+    """
+
+    weights: str = "cavity-maskrcnn"
+    min_score: float | None = None
+    min_diameter_px: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.min_score, self.min_diameter_px)
+
+    def __call__(self, micrograph: Micrograph) -> Instances:
+        """Objects with masks, by falling score."""
+        weights = open_weights(self.weights)
+        network = _maskrcnn(weights)
+        least = weights.min_score if self.min_score is None else self.min_score
+        everything = (slice(None), slice(None))
+        objects = network.detect(normalize_part(micrograph, robust_scale(micrograph), *everything))
+        objects = objects[np.flatnonzero(objects.score >= least)]
+        settings = {**asdict(self), "min_score": least}
+        return _finished(objects, self.min_diameter_px, micrograph, self, settings, weights)
+
+
+def _check(min_score: float | None, min_diameter_px: float) -> None:
+    if min_score is not None and not 0 <= min_score <= 1:
+        raise SettingsError(f"min_score runs from 0 to 1, not {min_score}")
+    if not 0 <= min_diameter_px < np.inf:
+        raise SettingsError(f"min_diameter_px is at least 0, not {min_diameter_px}")
+
+
+def _maskrcnn(weights: Weights) -> Any:
+    from epistem.nets.restore import restore
+
+    return restore(weights)
+
+
+def _down_to(reading: stars.Reading, min_score: float) -> stars.Reading:
+    """Peaks are read down to the score asked for, and no further: what goes cannot take a neighbour with it."""
+    if min_score <= 0:
+        return reading
+    if min_score >= 1:
+        return replace(reading, least_logit=np.inf)
+    wanted = (np.log(min_score / (1 - min_score)) - reading.shift) / reading.scale
+    return replace(reading, least_logit=max(float(wanted) - 1e-6, reading.least_logit))
+
+
+def _stars(
+    micrograph: Micrograph, scale: Scale, maps: Maps, reading: stars.Reading, tile_px: int
+) -> Iterator[stars.Stars]:
+    """Peaks of each window's core, in pixels of the image."""
+    if max(micrograph.shape) <= tile_px + 2 * HALO_PX:
+        tile_px = tile_px + 2 * HALO_PX
+    for tile in tiles(micrograph.shape, tile_px=tile_px, halo_px=HALO_PX):
+        window = maps(normalize_part(micrograph, scale, *tile.outer))
+        found = stars.decode(window, least_logit=reading.least_logit)
+        start = [part.start // stars.STRIDE for part in tile.inner]
+        stop = [-(-part.stop // stars.STRIDE) for part in tile.inner]
+        inside = ((found.cells >= start) & (found.cells < stop)).all(axis=1)
+        origin = np.array([part.start for part in tile.outer])
+        kept = found.take(inside)
+        yield kept._replace(centres=kept.centres + origin)
+
+
+def _joined(parts: list[stars.Stars]) -> stars.Stars:
+    """All of them, best first."""
+    together = stars.Stars(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return together.take(np.argsort(-together.scores, kind="stable"))
+
+
+def _finished(
+    objects: Instances,
+    min_diameter_px: float,
+    micrograph: Micrograph,
+    detector: object,
+    settings: dict[str, Any],
+    weights: Weights,
+) -> Instances:
+    """Without what is too small or no image, and with where it came from."""
+    area = np.array([mask.crop.sum() for mask in objects.masks()], float)
+    kept = area >= np.pi / 4 * min_diameter_px**2
+    if micrograph.valid is not None:
+        kept &= np.array(
+            [bool(micrograph.valid[m.rows, m.cols][m.crop].mean() >= 0.5) for m in objects.masks()], bool
+        )
+    maker = f"epistem.detect.{type(detector).__name__}"
+    settings["weights"] = weights.path.stem
+    made = Provenance(maker, __version__, settings, inputs=(micrograph.id,), weights=weights.hash)
+    return replace(objects[np.flatnonzero(kept)], provenance=made)

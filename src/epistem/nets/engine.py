@@ -1,0 +1,110 @@
+"""Runs the dense detector's network: by onnxruntime where there is no torch, by torch where there is no ONNX file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epistem.core.errors import DependencyMissing, RecordError, SettingsError
+from epistem.nets.stars import Reading, pad
+from epistem.nets.weights import Weights, open_weights
+
+Engine = Literal["auto", "onnx", "torch"]
+Maps = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Loaded(NamedTuple):
+    """A network ready to run: z-scores (H, W) -> maps (CHANNELS, ⌈H/2⌉, ⌈W/2⌉)."""
+
+    maps: Maps
+    weights: Weights
+    reading: Reading
+    engine: str
+
+
+@lru_cache(maxsize=4)
+def load_dense(name: str, engine: Engine = "auto") -> Loaded:
+    """The network of these weights; kept, so that a folder of images loads it once.
+
+    Args:
+        name: of shipped weights, or a path.
+        engine: "auto" takes a GPU by torch, else onnxruntime, else torch.
+
+    Raises:
+        RecordError: no such weights, damaged ones, or of another network.
+        DependencyMissing: neither runtime is installed, or not the one asked for.
+    """
+    weights = open_weights(name)
+    if weights.network != "cavity-dense":
+        raise RecordError(f"{weights.path} holds a {weights.network}, wanted a cavity-dense")
+    known = {field.name for field in fields(Reading)}
+    reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
+    chosen = _choose(engine, weights)
+    maps = _by_onnx(weights.onnx) if chosen == "onnx" else _by_torch(weights)
+    return Loaded(maps, weights, reading, chosen)
+
+
+def _choose(engine: Engine, weights: Weights) -> str:
+    if engine not in ("auto", "onnx", "torch"):
+        raise SettingsError(f"engine is auto, onnx or torch, not {engine!r}")
+    has_onnx = importlib.util.find_spec("onnxruntime") is not None
+    has_torch = importlib.util.find_spec("torch") is not None
+    if engine == "onnx" and not (has_onnx and weights.onnx.is_file()):
+        raise DependencyMissing(
+            f"engine onnx needs onnxruntime (pip install 'epistem[lite]') and {weights.onnx.name}"
+        )
+    if engine == "torch" and not has_torch:
+        raise DependencyMissing("engine torch needs torch; pip install 'epistem[nets]', or leave engine at auto")
+    if engine != "auto":
+        return engine
+    if has_onnx and weights.onnx.is_file() and not _gpu(has_torch):
+        return "onnx"
+    if has_torch:
+        return "torch"
+    raise DependencyMissing(
+        "the learned detector runs by onnxruntime or by torch and neither is here; pip install 'epistem[lite]' (small) "
+        "or 'epistem[nets]', or choose --detector log"
+    )
+
+
+def _gpu(has_torch: bool) -> bool:
+    # Starting torch to ask costs seconds; where no NVIDIA driver is loaded the answer is known.
+    if not (has_torch and Path("/proc/driver/nvidia/version").exists()):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _by_onnx(path: Path) -> Maps:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise RecordError(f"{path} cannot be run by onnxruntime ({error}); it is damaged, make it again") from error
+
+    def maps(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        h, w = (-(-n // 2) for n in image.shape)
+        result: NDArray[np.float32] = session.run(None, {"image": pad(image)[None, None]})[0][0, :, :h, :w]
+        return result
+
+    return maps
+
+
+def _by_torch(weights: Weights) -> Maps:
+    from epistem.nets.restore import restore
+    from epistem.nets.train import device_or_best
+
+    network = restore(weights).to(device_or_best(None))
+    maps: Maps = network.maps  # type: ignore[assignment]
+    return maps

@@ -1,0 +1,174 @@
+"""What a detector is trained by: one TOML file that says everything but the folder.
+
+::
+
+    network = "cavity-dense"            in NETWORKS
+    [settings]                          of the network; pretrained = true begins from ImageNet weights
+    [fields]                            Recipe of the simulated fields it learns from
+    [backgrounds]                       recorded cavity-free fields to put cavities on
+    [schedule] [augment]                how long, how fast, on what windows
+    [calibration]                       Recipe of held-out fields for scores and threshold
+    [tests.NAME]                        Recipes of fields on which the finished weights are scored
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from epistem.core.errors import SettingsError
+from epistem.nets import NETWORKS
+from epistem.nets.augment import Augment
+from epistem.nets.backgrounds import Backgrounds
+from epistem.nets.stars import ALIGNMENT
+from epistem.nets.train import Schedule
+from epistem.synth.fields import Recipe
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """Everything that makes a detector, the seeds included.
+
+    Attributes:
+        network: name in NETWORKS.
+        settings: of the network, where they are not its defaults.
+        fields: what it learns from.
+        calibration: what its scores and its threshold are chosen on.
+        schedule: how long and how fast it learns; its seed is that of new weights too.
+        augment: how a window is changed.
+        backgrounds: recorded fields, for the recipes that ask for them.
+        tests: by name, what the finished weights are scored on.
+    """
+
+    network: str
+    fields: Recipe
+    calibration: Recipe
+    schedule: Schedule
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    augment: Augment = field(default_factory=Augment)
+    backgrounds: Backgrounds | None = None
+    tests: Mapping[str, Recipe] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_augment(self.augment)
+        recipes = {"fields": self.fields, "calibration": self.calibration}
+        recipes |= {f"tests.{name}": recipe for name, recipe in self.tests.items()}
+        for name, recipe in recipes.items():
+            _check_recipe(name, recipe, self.backgrounds is not None)
+        if not self.fields.empty < 1:
+            raise SettingsError(f"fields.empty is {self.fields.empty}: no cavity is left to learn; take less than 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, the same for the same spec."""
+        return asdict(self)
+
+
+def read_spec(path: Path) -> DetectorSpec:
+    """The spec in a TOML file.
+
+    Raises:
+        SettingsError: no such file, no TOML, or a value that is not meaningful; the field is named.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: wanted the TOML of a training; {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}; correct it there") from error
+    try:
+        return spec_of(values)
+    except SettingsError as error:
+        raise SettingsError(f"{path.name}: {error}") from error
+
+
+def spec_of(values: Mapping[str, Any]) -> DetectorSpec:
+    """The spec in plain values, as TOML holds them.
+
+    Raises:
+        SettingsError: an unknown key, a missing one, or a value that is not meaningful.
+    """
+    check_keys(DetectorSpec, values, "")
+    network = values["network"]
+    settings = _table(values, "settings")
+    read(NETWORKS[network].Settings, settings, "settings")
+    return DetectorSpec(
+        network=network,
+        fields=read(Recipe, values["fields"], "fields"),
+        calibration=read(Recipe, values["calibration"], "calibration"),
+        schedule=read(Schedule, values["schedule"], "schedule"),
+        settings=settings,
+        augment=read(Augment, _table(values, "augment"), "augment"),
+        backgrounds=read(Backgrounds, values["backgrounds"], "backgrounds") if "backgrounds" in values else None,
+        tests={name: read(Recipe, recipe, f"tests.{name}") for name, recipe in _table(values, "tests").items()},
+    )
+
+
+def read(kind: type[T], values: Any, where: str) -> T:
+    """A dataclass from plain values, checked.
+
+    Raises:
+        SettingsError: names the key and what it wants.
+    """
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where} is a table [{where}], not {values!r}")
+    check_keys(kind, values, where)
+    # In a model, because that is how dataclasses within dataclasses refuse unknown keys too.
+    model: Any = create_model("Spec", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
+    try:
+        checked: T = model(value=values).value
+        return checked
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (where, *first["loc"][1:])))
+        why = first["msg"].removeprefix("Value error, ")
+        came = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r}"
+        raise SettingsError(f"{place}: {why}{came}") from error
+
+
+def check_keys(kind: Any, values: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that a dataclass does not have, and miss those that it needs.
+
+    Raises:
+        SettingsError: names them.
+    """
+    place = f"[{where}]" if where else "the spec"
+    known = {one.name: one for one in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise SettingsError(f"{place} has no {', '.join(unknown)}; it has {', '.join(known)}")
+    needed = [n for n, one in known.items() if one.default is MISSING and one.default_factory is MISSING]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise SettingsError(f"{place} lacks {', '.join(missing)}; add {'it' if len(missing) == 1 else 'them'}")
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = values.get(name, {})
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{name} is a table [{name}], not {table!r}")
+    return table
+
+
+def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
+    if recipe.number < 1:
+        raise SettingsError(f"{name}.number is at least 1, not {recipe.number}")
+    if min(recipe.shape) < ALIGNMENT:
+        raise SettingsError(f"{name}.shape is at least {ALIGNMENT} × {ALIGNMENT} pixels, not {list(recipe.shape)}")
+    if recipe.on_backgrounds and not has_backgrounds:
+        raise SettingsError(f"{name}.on_backgrounds is {recipe.on_backgrounds}: add [backgrounds], or set it to 0")
+
+
+def _check_augment(augment: Augment) -> None:
+    if augment.window_px < ALIGNMENT or augment.window_px % ALIGNMENT:
+        raise SettingsError(f"augment.window_px is a multiple of {ALIGNMENT}, not {augment.window_px}")
+    if augment.zoom < 1 or augment.jitter < 0 or not (0 <= augment.towards <= 1 and 0 <= augment.marks <= 1):
+        raise SettingsError(
+            f"augment wants zoom of at least 1, jitter of at least 0, towards and marks from 0 to 1; it has {augment}"
+        )

@@ -1,0 +1,154 @@
+"""Weights as files: safetensors in half precision, with everything needed to rebuild the network and a card.
+
+::
+
+    shipped/cavity-dense.safetensors     tensors, network, settings, least score, card
+    shipped/cavity-dense.onnx            the same network for onnxruntime, where there is no torch
+
+The file's hash is its identity in every Provenance. No torch is needed to read one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epistem.core.errors import DependencyMissing, RecordError
+
+FORMAT = "epistem.weights/1"
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network on disk.
+
+    Attributes:
+        path: of the safetensors file.
+        network: its name in NETWORKS.
+        settings: that rebuild it.
+        min_score: the threshold chosen where it was trained.
+        card: data, seed, time, hardware, scores and licences.
+    """
+
+    path: Path
+    network: str
+    settings: Mapping[str, Any]
+    min_score: float
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hex digits of the file's SHA-256."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
+
+    @property
+    def onnx(self) -> Path:
+        """Where its ONNX file lies, if there is one."""
+        return self.path.with_suffix(".onnx")
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Every tensor; floating ones as float32."""
+        from safetensors.numpy import load_file
+
+        loaded = load_file(self.path)
+        return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in loaded.items()}
+
+
+def open_weights(name: str | Path) -> Weights:
+    """Weights by the name of a shipped network or by path.
+
+    Raises:
+        RecordError: not there, damaged, or of another version.
+        DependencyMissing: safetensors is not installed.
+    """
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise DependencyMissing(
+            "the learned detectors need safetensors and a runtime; pip install 'epistem[lite]' (no torch) or "
+            "'epistem[nets]', or choose --detector log"
+        ) from error
+    path = _path(name)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise RecordError(f"{path} cannot be read as weights ({error}); it is damaged or something else") from error
+    if about.get("format") != FORMAT:
+        came = about.get("format", "no format")
+        raise RecordError(f"{path} says {came!r}; this version of epistem reads {FORMAT!r}. Train or fetch it again")
+    try:
+        return Weights(
+            path,
+            about["network"],
+            json.loads(about["settings"]),
+            float(about["min_score"]),
+            json.loads(about["card"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise RecordError(f"{path} lacks part of its description ({error}); train or fetch it again") from error
+
+
+def save_weights(
+    path: Path,
+    tensors: Mapping[str, NDArray[Any]],
+    *,
+    network: str,
+    settings: Mapping[str, Any],
+    min_score: float,
+    card: Mapping[str, Any],
+) -> Weights:
+    """The tensors in half precision; the file appears only when it is whole.
+
+    Raises:
+        RecordError: a tensor is not finite, or too large for half precision, or the file cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    halved: dict[str, NDArray[Any]] = {}
+    for name, tensor in tensors.items():
+        half = tensor.astype(np.float16) if np.issubdtype(tensor.dtype, np.floating) else tensor
+        if not np.isfinite(half).all():
+            raise RecordError(f"tensor {name} is not finite in half precision; these weights are not worth keeping")
+        halved[name] = np.ascontiguousarray(half)
+    about = {
+        "format": FORMAT,
+        "network": network,
+        "settings": json.dumps(dict(settings), sort_keys=True),
+        "min_score": repr(float(min_score)),
+        "card": json.dumps(dict(card), sort_keys=True),
+    }
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(halved, part, metadata=about)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RecordError(f"the weights could not be written to {path}: {error}; make room and save again") from error
+    return open_weights(path)
+
+
+def _path(name: str | Path) -> Path:
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.parent != Path("."):
+        if not path.is_file():
+            raise RecordError(
+                f"there are no weights at {path}; give a .safetensors file or the name of a shipped one"
+            )
+        return path
+    shipped = SHIPPED / f"{name}.safetensors"
+    if not shipped.is_file():
+        there = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise RecordError(f"no weights are shipped for {str(name)!r}; there are: {there}. Train some: epistem train")
+    return shipped
