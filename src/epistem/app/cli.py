@@ -1,4 +1,4 @@
-"""The command line: `epistem analyze`, `read`, `score`, `watch`, `formats`.
+"""The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -219,6 +219,51 @@ def score(
         print(json.dumps(as_record(scores), indent=1, ensure_ascii=False))
     else:
         print_scores(scores, method=method.value, by=by.value, iou=iou)
+
+
+training = typer.Typer(help="Train a network.", no_args_is_help=True)
+app.add_typer(training, name="train")
+
+
+@training.command("detector")
+def train_detector(
+    source: Annotated[Path, typer.Argument(help="A spec (.toml), or labels of your own images.", readable=False)],
+    out: Out,
+    start: Annotated[
+        str | None, typer.Option("--from", help="With labels: shipped, or a .safetensors file to begin from.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="With labels: folder of the images.")] = None,
+    category: Annotated[str | None, typer.Option(help="With labels of several classes: the one to learn.")] = None,
+    kind: Annotated[str | None, typer.Option(help="With labels: their format where it is not told, binary.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="With labels: how long to learn; 300 unless told.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="With labels: how fast; 2e-4 unless told.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="With labels: of samples and held-out images.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU if there is one unless told.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make fields and samples.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a detector from a spec, or train the shipped one further on your own labelled images.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.train import train_detector as run
+
+    code = run(
+        source,
+        out,
+        start=start,
+        images=images,
+        category=category,
+        kind=kind,
+        steps=steps,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        workers=workers,
+        as_json=as_json,
+    )
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`epistem train detector`: from a spec, or on a person's own labelled images; what is told on the way and in the end."""
+"""`epistem train detector`: from a spec or on own labelled images; what is told on the way and in the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train_detector(
     Raises:
         EpistemError: in one line, what it takes.
     """
-    own = {"--from": start, "--images": images, "--category": category, "--kind": kind}
+    own: dict[str, object] = {"--from": start, "--images": images, "--category": category, "--kind": kind}
     own |= {"--steps": steps, "--learning-rate": learning_rate, "--seed": seed}
     given = [name for name, value in own.items() if value is not None]
     is_spec = source.suffix.lower() == ".toml"
@@ -82,11 +82,19 @@ def _from_spec(source: Path, out: Path, device: str | None, workers: int, words:
 
 
 def _on_labels(
-    source: Path, images: Path, out: Path, words: Words, *, start: str, category: str | None, kind: str | None, **how: Any
-) -> Finish:  # fmt: skip
+    labels: Path,
+    images: Path,
+    out: Path,
+    words: Words,
+    *,
+    start: str,
+    category: str | None,
+    kind: str | None,
+    **how: Any,
+) -> Finish:
     from epistem.app.train_labels import read_labelled, train_on_labels
 
-    labelled = read_labelled(source, images, out, category=category, kind=kind)
+    labelled = read_labelled(labels, images, out, category=category, kind=kind)
     tuned = train_on_labels(labelled, out, told=words, source=start, **how)
     return lambda as_json: _tell_labels(tuned, as_json)
 
@@ -123,7 +131,7 @@ def _tell_spec(weights: Weights, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console().print(_table({name: row for name, row in scores.items()}, "Found against true, box IoU ≥ 0.1"))
+    Console().print(_table(scores, "Found against true, box IoU ≥ 0.1"))
     print(f"Weights: {weights.path}\nCard: {weights.path.with_name('card.md')}")
 
 

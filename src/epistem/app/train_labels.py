@@ -171,7 +171,7 @@ def _outlines(path: Path, name: str, micrograph: Micrograph, kind: str | None) -
                 "these the labels of this image? Correct or remove it"
             )
         raise RecordError(
-            f"{path.name}: object {i} of {name} is a box without an outline, and outlines are what is learned; export "
+            f"{path.name}: object {i} of {name} is a box without an outline, and outlines are learned; export "
             "polygons or masks"
         )
     raise RecordError(f"{path.name}: {'; '.join(notes)}; for training say which it is (--kind binary), or correct it")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from epistem.detect.calibrate import (
     saved_field,
 )
 from epistem.nets import runs
-from epistem.nets.augment import FromFields
+from epistem.nets.augment import FromFields, Stages
 from epistem.nets.backgrounds import load_backgrounds
 from epistem.nets.engine import load_dense
 from epistem.nets.restore import export_onnx, keep
@@ -60,19 +61,18 @@ def train_from_spec(
     """
     device = device_or_best(device)
     runs.claim(out, {"spec": spec.as_dict()})
-    fields = _Fields(spec, workers, told)
-    make = FromFields(fields.paths("fields", out / "fields", spec.fields), spec.augment)
+    fields = _Fields(spec, out, workers, told)
     schedule = spec.schedule
     network: Any = runs.learn(
-        runs.new_network(spec), make, schedule, out, device=device, workers=workers,
+        runs.new_network(spec), fields.to_learn(), schedule, out, device=device, workers=workers,
         told=lambda step: told.step(step, schedule.steps),
     )  # fmt: skip
-    labelled = fields.labelled("calibration fields", out / "calibration", spec.calibration)
-    min_score, scores = _calibrate(out, spec.network, network, labelled)
+    held_out = (fields.labelled("calibration", name) for name in spec.calibration)
+    min_score, scores = _calibrate(out, spec.network, network, chain.from_iterable(held_out))
     tests = {}
     with as_detector(out, spec.network, network, min_score) as detector:
-        for i, (name, recipe) in enumerate(spec.tests.items()):
-            judged = collect(detector, fields.labelled(name, out / "tests" / f"{i:02d}", recipe))
+        for name in spec.tests:
+            judged = collect(detector, fields.labelled("tests", name))
             tests[name] = scores_of(pooled_at(judged, min_score))
     return write_weights(
         out, spec.network, network, min_score, card=_card(spec, out, device, scores, tests), told=told
@@ -82,33 +82,45 @@ def train_from_spec(
 class _Fields:
     """The simulated fields of a spec, made when they are asked for."""
 
-    def __init__(self, spec: DetectorSpec, workers: int, told: Told) -> None:
-        self.spec, self.workers, self.told = spec, workers, told
+    def __init__(self, spec: DetectorSpec, out: Path, workers: int, told: Told) -> None:
+        self.spec, self.out, self.workers, self.told = spec, out, workers, told
 
-    def paths(self, name: str, folder: Path, recipe: Recipe) -> list[Path]:
+    def to_learn(self) -> Stages:
+        """Samples of each stage."""
+        paths = {name: self._paths("fields", name) for name in self.spec.fields}
+        stages = []
+        for stage in self.spec.stages:
+            files = [path for name in stage.fields for path in paths[name]]
+            stages.append((stage.first_step, FromFields(files, stage.augment or self.spec.augment)))
+        return Stages(stages)
+
+    def labelled(self, where: str, name: str) -> Iterator[LabelledField]:
+        """Fields with what is asked for in them, one after the other."""
+        severities = {severity for _, severity, weight in getattr(self.spec, where)[name].shares if weight}
+        rule = ASKED[severities.pop() if len(severities) == 1 else "any"]
+        paths = self._paths(where, name)
+        for done, path in enumerate(paths, 1):
+            yield saved_field(path, rule)
+            self.told.part(f"Scoring {where} {name}", done, len(paths))
+
+    def _paths(self, where: str, name: str) -> list[Path]:
         """Files of one recipe; those that are there are kept."""
+        recipes: Mapping[str, Recipe] = getattr(self.spec, where)
+        recipe = recipes[name]
+        folder = self.out / where / f"{list(recipes).index(name):02d}"
         for part in folder.glob("*.part"):  # of a run that was killed
             part.unlink(missing_ok=True)
         missing = len(list(folder.glob("*.npz"))) < recipe.number
         try:
             return make_fields(
                 folder, recipe, self._backgrounds if missing and recipe.on_backgrounds else (), workers=self.workers,
-                told=lambda done, of: self.told.part(f"Simulating {name}", done, of),
+                told=lambda done, of: self.told.part(f"Simulating {where} {name}", done, of),
             )  # fmt: skip
         except OSError as error:
             why = error.strerror or error
             raise TrainingError(
                 f"a field could not be written to {folder}: {why}; make room and run the same again, it goes on"
             ) from error
-
-    def labelled(self, name: str, folder: Path, recipe: Recipe) -> Iterator[LabelledField]:
-        """The same fields with what is asked for in them, one after the other."""
-        severities = {severity for _, severity, weight in recipe.shares if weight}
-        rule = ASKED[severities.pop() if len(severities) == 1 else "any"]
-        paths = self.paths(name, folder, recipe)
-        for done, path in enumerate(paths, 1):
-            yield saved_field(path, rule)
-            self.told.part(f"Scoring {name}", done, len(paths))
 
     @cached_property
     def _backgrounds(self) -> Sequence[Any]:
@@ -183,20 +195,22 @@ def _card(
     spec: DetectorSpec, out: Path, device: str, scores: Mapping[str, Any], tests: Mapping[str, Any]
 ) -> dict[str, Any]:
     used = spec.backgrounds
+    number = sum(recipe.number for recipe in spec.fields.values())
+    plain = spec.as_dict()
     return {
-        "about": f"{spec.network}, trained on {spec.fields.number} simulated TEM fields and on no labelled image. The "
+        "about": f"{spec.network}, trained on {number} simulated TEM fields and on no labelled image. The "
         "threshold was chosen on the calibration fields; nothing was chosen on the test fields.",
         "seed": spec.schedule.seed,
         "training_seconds": round(runs.seconds_spent(out), 1),
         "calibration_error": scores.get("calibration_error"),
         "scores": {"calibration fields": {k: v for k, v in scores.items() if k != "calibration_error"}, **tests},
         "data": {
-            "fields": asdict(spec.fields),
-            "calibration": asdict(spec.calibration),
+            **{where: {name: dict(one) for name, one in plain[where].items()} for where in ("fields", "calibration")},
             "backgrounds": [one.name for one in used.files] if used else [],
         },
-        "schedule": asdict(spec.schedule),
-        "augment": asdict(spec.augment),
+        "schedule": plain["schedule"],
+        "augment": plain["augment"],
+        "stages": plain["stages"],
         "hardware": runs.hardware(device),
         "licences": {
             "initial_weights": initial_weights(spec.settings),

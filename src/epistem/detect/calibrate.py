@@ -58,8 +58,7 @@ def centre_inside(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
     length = truth.boxes[:, 2:] - truth.boxes[:, :2]
     cut = (truth.boxes[:, :2] <= 0) | (truth.boxes[:, 2:] >= truth.shape)
     lost = cut & (length < _diameter_px(truth, pixel_nm)[:, None] / 2)
-    inside: NDArray[np.bool_] = ~lost.any(axis=1)
-    return inside
+    return ~(lost[:, 0] | lost[:, 1])
 
 
 def _diameter_px(truth: Instances, pixel_nm: float) -> NDArray[np.float64]:

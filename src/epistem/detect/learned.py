@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from epistem import __version__
-from epistem.core import Instances, Micrograph, Provenance, SettingsError
+from epistem.core import Instances, Micrograph, Provenance, RecordError, SettingsError
 from epistem.imaging.normalize import Scale, normalize_part, robust_scale
 from epistem.imaging.tiles import tiles
 from epistem.nets import stars
@@ -80,12 +82,12 @@ class CavityMaskRCNN:
     def __call__(self, micrograph: Micrograph) -> Instances:
         """Objects with masks, by falling score."""
         weights = open_weights(self.weights)
-        network = _maskrcnn(weights)
+        network = _maskrcnn(weights.path, weights.hash)
         least = weights.min_score if self.min_score is None else self.min_score
         everything = (slice(None), slice(None))
         objects = network.detect(normalize_part(micrograph, robust_scale(micrograph), *everything))
         objects = objects[np.flatnonzero(objects.score >= least)]
-        settings = {**asdict(self), "min_score": least}
+        settings = {**asdict(self), "min_score": least, "limit_reached": _limit_reached(objects)}
         return _finished(objects, self.min_diameter_px, micrograph, self, settings, weights)
 
 
@@ -96,10 +98,19 @@ def _check(min_score: float | None, min_diameter_px: float) -> None:
         raise SettingsError(f"min_diameter_px is at least 0, not {min_diameter_px}")
 
 
-def _maskrcnn(weights: Weights) -> Any:
+@lru_cache(maxsize=1)
+def _maskrcnn(path: Path, hash_now: str) -> Any:
+    """The network of that file; its hash is there so that another file of that name is read anew."""
     from epistem.nets.restore import restore
 
+    weights = open_weights(path)
+    if weights.network != "cavity-maskrcnn":
+        raise RecordError(f"{path} holds a {weights.network}, wanted a cavity-maskrcnn")
     return restore(weights)
+
+
+def _limit_reached(objects: Instances) -> int | None:
+    return objects.provenance.settings["limit_reached"] if objects.provenance else None
 
 
 def _down_to(reading: stars.Reading, min_score: float) -> stars.Reading:
@@ -123,16 +134,16 @@ def _stars(
         found = stars.decode(window, least_logit=reading.least_logit)
         start = [part.start // stars.STRIDE for part in tile.inner]
         stop = [-(-part.stop // stars.STRIDE) for part in tile.inner]
-        inside = ((found.cells >= start) & (found.cells < stop)).all(axis=1)
+        kept = found.take(np.flatnonzero(((found.cells >= start) & (found.cells < stop)).all(axis=1)))
         origin = np.array([part.start for part in tile.outer])
-        kept = found.take(inside)
-        yield kept._replace(centres=kept.centres + origin)
+        yield kept._replace(centres=kept.centres + origin, cells=kept.cells + origin // stars.STRIDE)
 
 
 def _joined(parts: list[stars.Stars]) -> stars.Stars:
-    """All of them, best first."""
+    """All of them, best first; of equal ones the upper left first, as in a whole image."""
     together = stars.Stars(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    return together.take(np.argsort(-together.scores, kind="stable"))
+    rows, cols = together.cells.T
+    return together.take(np.lexsort((cols, rows, -together.scores)))
 
 
 def _finished(

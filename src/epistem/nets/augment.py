@@ -74,7 +74,7 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
     """A window of a field, never the same twice.
 
     Args:
-        pixels: (H, W) grey values, at least as large as the window; smaller ones are mirrored.
+        pixels: (H, W) grey values, at least as large as the window; smaller ones are enlarged to it.
         truth: objects with masks; with the columns `ignored`, or `d_prime` of the simulation.
         settings: what may happen.
         rng: decides.
@@ -237,4 +237,5 @@ def _through_a_file(window: NDArray[np.float32], quality: int | None) -> NDArray
         held = io.BytesIO()
         Image.fromarray(picture).save(held, "JPEG", quality=quality)
         picture = np.asarray(Image.open(held))
-    return picture.astype(np.float32) / 255 * span + low
+    read: NDArray[np.float32] = picture.astype(np.float32) / 255 * span + low
+    return read

@@ -56,8 +56,8 @@ class CavityDense(nn.Module):
         self.centre = _head(below, 1)
         self.shape = _head(below, CHANNELS - 1)
         # A centre lies in about one cell of a thousand: begin there and not at a half.
-        nn.init.constant_(_last(self.centre).bias, -5.0)
-        nn.init.constant_(_last(self.shape).bias[2:], 2.0)
+        nn.init.constant_(_last_bias(self.centre), -5.0)
+        nn.init.constant_(_last_bias(self.shape)[2:], 2.0)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 1, H, W) z-scores, sides multiples of 32 -> (B, CHANNELS, H/2, W/2)."""
@@ -137,7 +137,8 @@ def _head(width: int, out: int) -> nn.Sequential:
     return nn.Sequential(_convolution(width, width), nn.Conv2d(width, out, 1))
 
 
-def _last(head: nn.Sequential) -> nn.Conv2d:
+def _last_bias(head: nn.Sequential) -> Tensor:
     last = head[-1]
     assert isinstance(last, nn.Conv2d)
-    return last
+    assert last.bias is not None
+    return last.bias

@@ -42,12 +42,13 @@ def load_dense(name: str, engine: Engine = "auto") -> Loaded:
         DependencyMissing: neither runtime is installed, or not the one asked for.
     """
     weights = open_weights(name)
+    assert weights.hash  # of the file as it is now, whatever lies there later
     if weights.network != "cavity-dense":
         raise RecordError(f"{weights.path} holds a {weights.network}, wanted a cavity-dense")
     known = {field.name for field in fields(Reading)}
     reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
     chosen = _choose(engine, weights)
-    maps = _by_onnx(weights.onnx) if chosen == "onnx" else _by_torch(weights)
+    maps = _by_onnx(weights) if chosen == "onnx" else _by_torch(weights)
     return Loaded(maps, weights, reading, chosen)
 
 
@@ -69,8 +70,8 @@ def _choose(engine: Engine, weights: Weights) -> str:
     if has_torch:
         return "torch"
     raise DependencyMissing(
-        "the learned detector runs by onnxruntime or by torch and neither is here; pip install 'epistem[lite]' (small) "
-        "or 'epistem[nets]', or choose --detector log"
+        "the learned detector runs by onnxruntime or by torch and neither is here; pip install 'epistem[lite]' "
+        "(small) or 'epistem[nets]', or choose --detector log"
     )
 
 
@@ -83,15 +84,19 @@ def _gpu(has_torch: bool) -> bool:
     return bool(torch.cuda.is_available())
 
 
-def _by_onnx(path: Path) -> Maps:
+def _by_onnx(weights: Weights) -> Maps:
     import onnxruntime
 
+    path = weights.onnx
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        made_from = session.get_modelmeta().custom_metadata_map.get("weights")
     except Exception as error:
         raise RecordError(f"{path} cannot be run by onnxruntime ({error}); it is damaged, make it again") from error
+    if made_from != weights.hash:
+        raise RecordError(f"{path} was made from other weights than {weights.path.name} beside it; delete it")
 
     def maps(image: NDArray[np.float32]) -> NDArray[np.float32]:
         h, w = (-(-n // 2) for n in image.shape)

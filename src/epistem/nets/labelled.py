@@ -60,7 +60,7 @@ def split(images: Sequence[Labelled], *, seed: int) -> Split:
     held = {*bare[:few], *full[: number - few]}
     if not set(full) - held:
         raise TrainingError(
-            f"objects are labelled in {len(full)} of the {n} images only, and {number} images are held out; label more"
+            f"only {len(full)} of the {n} images have labelled objects, and {number} are held out; label more"
         )
     return Split(
         tuple(one for i, one in enumerate(images) if i not in held),
@@ -76,7 +76,7 @@ class FromImages:
         # As z-scores: what is no image becomes the median, as it does when the network is used.
         self._kept = [mirrored(normalize(one.micrograph), one.truth, settings.window_px) for one in images]
 
-    def __call__(self, rng: np.random.Generator) -> Sample:
+    def __call__(self, rng: np.random.Generator, step: int = 1) -> Sample:
         return sample(*self._kept[int(rng.integers(len(self._kept)))], self.settings, rng)
 
 

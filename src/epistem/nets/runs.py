@@ -89,7 +89,7 @@ def begun_from(weights: Weights, seed: int) -> nn.Module:
 
 def _channels_last(network: nn.Module) -> nn.Module:
     # The faster way to hold maps on a CPU; results differ in the last digit, so every training has it.
-    turned: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    turned: nn.Module = network.to(memory_format=torch.channels_last)
     return turned
 
 

@@ -4,11 +4,12 @@
 
     network = "cavity-dense"            in NETWORKS
     [settings]                          of the network; pretrained = true begins from ImageNet weights
-    [fields]                            Recipe of the simulated fields it learns from
-    [backgrounds]                       recorded cavity-free fields to put cavities on
+    [fields.NAME]                       a Recipe of simulated fields it learns from
     [schedule] [augment]                how long, how fast, on what windows
-    [calibration]                       Recipe of held-out fields for scores and threshold
-    [tests.NAME]                        Recipes of fields on which the finished weights are scored
+    [[stages]]                          from which step on it learns from which fields
+    [calibration.NAME]                  a Recipe of held-out fields for scores and threshold
+    [tests.NAME]                        a Recipe of fields on which the finished weights are scored
+    [backgrounds]                       recorded cavity-free fields to put cavities on
 """
 
 from __future__ import annotations
@@ -31,37 +32,55 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Stage:
+    """From which step on it learns from what.
+
+    Attributes:
+        first_step: from 1.
+        fields: names of recipes.
+        augment: how a window is changed; None takes the spec's.
+    """
+
+    first_step: int
+    fields: tuple[str, ...]
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True)
 class DetectorSpec:
     """Everything that makes a detector, the seeds included.
 
     Attributes:
         network: name in NETWORKS.
         settings: of the network, where they are not its defaults.
-        fields: what it learns from.
-        calibration: what its scores and its threshold are chosen on.
+        fields: by name, what it learns from.
+        calibration: by name, what its scores and its threshold are chosen on.
         schedule: how long and how fast it learns; its seed is that of new weights too.
         augment: how a window is changed.
+        stages: when it learns from which fields; from all of them from the first step on, if there are none.
         backgrounds: recorded fields, for the recipes that ask for them.
         tests: by name, what the finished weights are scored on.
     """
 
     network: str
-    fields: Recipe
-    calibration: Recipe
+    fields: Mapping[str, Recipe]
+    calibration: Mapping[str, Recipe]
     schedule: Schedule
     settings: Mapping[str, Any] = field(default_factory=dict)
     augment: Augment = field(default_factory=Augment)
+    stages: tuple[Stage, ...] = ()
     backgrounds: Backgrounds | None = None
     tests: Mapping[str, Recipe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_augment(self.augment)
-        recipes = {"fields": self.fields, "calibration": self.calibration}
-        recipes |= {f"tests.{name}": recipe for name, recipe in self.tests.items()}
-        for name, recipe in recipes.items():
-            _check_recipe(name, recipe, self.backgrounds is not None)
-        if not self.fields.empty < 1:
-            raise SettingsError(f"fields.empty is {self.fields.empty}: no cavity is left to learn; take less than 1")
+        if not self.stages:
+            object.__setattr__(self, "stages", (Stage(1, tuple(self.fields)),))
+        _check_stages(self)
+        for where in ("fields", "calibration", "tests"):
+            for name, recipe in getattr(self, where).items():
+                _check_recipe(f"{where}.{name}", recipe, self.backgrounds is not None)
+        if not self.calibration or all(recipe.empty == 1 for recipe in self.calibration.values()):
+            raise SettingsError("the threshold needs [calibration.NAME] fields with cavities; add some")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the same for the same spec."""
@@ -98,14 +117,19 @@ def spec_of(values: Mapping[str, Any]) -> DetectorSpec:
     read(NETWORKS[network].Settings, settings, "settings")
     return DetectorSpec(
         network=network,
-        fields=read(Recipe, values["fields"], "fields"),
-        calibration=read(Recipe, values["calibration"], "calibration"),
+        fields=_recipes(values, "fields"),
+        calibration=_recipes(values, "calibration"),
         schedule=read(Schedule, values["schedule"], "schedule"),
         settings=settings,
         augment=read(Augment, _table(values, "augment"), "augment"),
+        stages=tuple(read(Stage, one, f"stages.{i}") for i, one in enumerate(_list(values, "stages"))),
         backgrounds=read(Backgrounds, values["backgrounds"], "backgrounds") if "backgrounds" in values else None,
-        tests={name: read(Recipe, recipe, f"tests.{name}") for name, recipe in _table(values, "tests").items()},
+        tests=_recipes(values, "tests"),
     )
+
+
+def _recipes(values: Mapping[str, Any], where: str) -> dict[str, Recipe]:
+    return {name: read(Recipe, recipe, f"{where}.{name}") for name, recipe in _table(values, where).items()}
 
 
 def read(kind: type[T], values: Any, where: str) -> T:
@@ -120,9 +144,9 @@ def read(kind: type[T], values: Any, where: str) -> T:
         raise SettingsError(f"{where} is a table [{where}], not {values!r}")
     check_keys(kind, values, where)
     # In a model, because that is how dataclasses within dataclasses refuse unknown keys too.
-    model: Any = create_model("Spec", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
+    model = create_model("Spec", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
     try:
-        checked: T = model(value=values).value
+        checked: T = model.model_validate({"value": values}).__dict__["value"]
         return checked
     except ValidationError as error:
         first = error.errors()[0]
@@ -156,6 +180,29 @@ def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table
 
 
+def _list(values: Mapping[str, Any], name: str) -> list[Any]:
+    listed = values.get(name, [])
+    if not isinstance(listed, list):
+        raise SettingsError(f"{name} are tables [[{name}]], not {listed!r}")
+    return listed
+
+
+def _check_stages(spec: DetectorSpec) -> None:
+    first = [stage.first_step for stage in spec.stages]
+    if first[0] != 1 or first != sorted(set(first)) or first[-1] > spec.schedule.steps:
+        raise SettingsError(
+            f"stages begin at step 1 and each later than the one before, up to step {spec.schedule.steps}, not at "
+            f"{first}"
+        )
+    for i, stage in enumerate(spec.stages):
+        unknown = sorted(set(stage.fields) - set(spec.fields))
+        if unknown:
+            raise SettingsError(f"stages.{i}: there are no fields {', '.join(unknown)}; add [fields.{unknown[0]}]")
+        if all(spec.fields[name].empty == 1 for name in stage.fields):
+            raise SettingsError(f"stages.{i} has no fields with cavities; there is nothing to learn")
+        _check_augment(stage.augment or spec.augment)
+
+
 def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
     if recipe.number < 1:
         raise SettingsError(f"{name}.number is at least 1, not {recipe.number}")
@@ -167,8 +214,9 @@ def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
 
 def _check_augment(augment: Augment) -> None:
     if augment.window_px < ALIGNMENT or augment.window_px % ALIGNMENT:
-        raise SettingsError(f"augment.window_px is a multiple of {ALIGNMENT}, not {augment.window_px}")
+        raise SettingsError(f"window_px of [augment] is a multiple of {ALIGNMENT}, not {augment.window_px}")
     if augment.zoom < 1 or augment.jitter < 0 or not (0 <= augment.towards <= 1 and 0 <= augment.marks <= 1):
         raise SettingsError(
-            f"augment wants zoom of at least 1, jitter of at least 0, towards and marks from 0 to 1; it has {augment}"
+            "[augment] wants zoom of at least 1, jitter of at least 0, towards and marks from 0 to 1; it has "
+            f"{augment}"
         )

@@ -54,7 +54,7 @@ class Stars(NamedTuple):
 
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Stars:
         """Those stars."""
-        return Stars(*(column[which] for column in self))
+        return Stars(self.centres[which], self.radii[which], self.scores[which], self.cells[which])
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) as [row0, col0, row1, col1] [px]."""

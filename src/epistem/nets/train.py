@@ -157,7 +157,7 @@ def _batches(network: nn.Module, make: Make, schedule: Schedule, done: int, work
         DataLoader(
             Samples(make, schedule.seed, schedule.batch),
             batch_size=schedule.batch,
-            sampler=order,  # type: ignore[arg-type]
+            sampler=order,
             collate_fn=getattr(network, "collate", list),
             num_workers=workers,
             prefetch_factor=3 if workers else None,
@@ -182,7 +182,7 @@ def _step(
                 with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=schedule.half):
                     losses = network.losses(piece)
                 total = torch.stack(list(losses.values())).sum() / pieces
-                total.backward()
+                total.backward()  # type: ignore[no-untyped-call]
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + float(value.detach()) / pieces
             break

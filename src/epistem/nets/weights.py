@@ -10,6 +10,7 @@ The file's hash is its identity in every Provenance. No torch is needed to read 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,15 +89,16 @@ def open_weights(name: str | Path) -> Weights:
         came = about.get("format", "no format")
         raise RecordError(f"{path} says {came!r}; this version of epistem reads {FORMAT!r}. Train or fetch it again")
     try:
-        return Weights(
-            path,
-            about["network"],
-            json.loads(about["settings"]),
-            float(about["min_score"]),
-            json.loads(about["card"]),
-        )
-    except (KeyError, ValueError) as error:
+        settings, card = dict(json.loads(about["settings"])), dict(json.loads(about["card"]))
+        return Weights(path, about["network"], settings, _checked(float(about["min_score"])), card)
+    except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} lacks part of its description ({error}); train or fetch it again") from error
+
+
+def _checked(min_score: float) -> float:
+    if not 0 <= min_score <= 1:  # with NaN nothing would be found, and nobody told
+        raise RecordError(f"min_score runs from 0 to 1, not {min_score}")
+    return min_score
 
 
 def save_weights(
@@ -113,19 +115,15 @@ def save_weights(
     Raises:
         RecordError: a tensor is not finite, or too large for half precision, or the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    halved: dict[str, NDArray[Any]] = {}
-    for name, tensor in tensors.items():
-        half = tensor.astype(np.float16) if np.issubdtype(tensor.dtype, np.floating) else tensor
-        if not np.isfinite(half).all():
-            raise RecordError(f"tensor {name} is not finite in half precision; these weights are not worth keeping")
-        halved[name] = np.ascontiguousarray(half)
+    halved = {name: _halved(name, tensor) for name, tensor in tensors.items()}
     about = {
         "format": FORMAT,
         "network": network,
         "settings": json.dumps(dict(settings), sort_keys=True),
-        "min_score": repr(float(min_score)),
+        "min_score": repr(_checked(float(min_score))),
         "card": json.dumps(dict(card), sort_keys=True),
     }
     part = path.with_suffix(f".{os.getpid()}.part")
@@ -133,10 +131,20 @@ def save_weights(
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(halved, part, metadata=about)
         part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+    except (SafetensorError, OSError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise RecordError(f"the weights could not be written to {path}: {error}; make room and save again") from error
     return open_weights(path)
+
+
+def _halved(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
+    if np.issubdtype(tensor.dtype, np.floating):
+        with np.errstate(over="ignore"):
+            tensor = tensor.astype(np.float16)
+    if not np.isfinite(tensor).all():
+        raise RecordError(f"tensor {name} is not finite in half precision; these weights are not worth keeping")
+    return np.array(tensor, order="C")  # ascontiguousarray would make a number a list of one
 
 
 def _path(name: str | Path) -> Path:
