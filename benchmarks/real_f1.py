@@ -142,7 +142,7 @@ def tell_by_focus(
     for focus in ("under", "over"):
         part = [one for one, view in zip(matches, views, strict=True) if view.focus == focus]
         target = targets.get(focus, "reported")
-        tell.f1(f"{prefix}{focus}focus", part, target, f"{about}, {len(part)} crops".strip(", "))
+        tell.f1(f"{prefix}{focus}focus", part, target, f"{about}, {len(part)} of the crops".strip(", "))
 
 
 def tell_shares(matches: Sequence[Match], views: Sequence[Labelled], tell: Teller, about: str) -> None:

@@ -17,9 +17,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 pytest.importorskip("onnxscript")
 from epistem.app import train  # noqa: E402
-from epistem.app.train_labels import Check, read_labelled, train_on_labels  # noqa: E402
+from epistem.app.train_labels import Check, Tuned, read_labelled, train_on_labels  # noqa: E402
 from epistem.app.train_spec import train_from_spec  # noqa: E402
+from epistem.nets import runs  # noqa: E402
 from epistem.nets.dense import CavityDense, DenseSettings  # noqa: E402
+from epistem.nets.labelled import Split  # noqa: E402
 from epistem.nets.restore import keep, restore  # noqa: E402
 from epistem.nets.spec import DetectorSpec, spec_of  # noqa: E402
 from epistem.nets.train import Schedule, Step  # noqa: E402
@@ -51,8 +53,6 @@ class Silent:
 
 @pytest.fixture(autouse=True)
 def _words_and_checkpoints_at_every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from epistem.nets import runs
-
     def fit(*words: Any, **more: Any) -> Any:
         return runs_fit(*words, **more, save_every=1, word_every=1)
 
@@ -127,6 +127,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(trained: tuple[Weig
     assert all((tensor == whole[name]).all() for name, tensor in again.tensors().items())
 
 
+def test_a_further_training_begins_with_what_came_before_and_goes_on_too(
+    trained: tuple[Weights, Silent], tmp_path: Path
+) -> None:
+    twice = spec(then=[{"schedule": {"steps": 3, "batch": 2, "learning_rate": 1e-9}}])
+    with pytest.raises(RuntimeError, match="killed"):
+        train_from_spec(twice, tmp_path, told=Silent(3, RuntimeError("killed")), device="cpu", workers=0)
+    told = Silent()
+    weights = train_from_spec(twice, tmp_path, told=told, device="cpu", workers=0)
+    assert [words for words in told.heard if "step" in words] == ["step 3 of 3"]
+    assert [line["step"] for line in runs.curves(tmp_path)] == [1, 2, 3, 4, 5]
+    assert weights.card["then"]["1"]["schedule"]["steps"] == 3
+    # At such a rate nothing is learned; what it began with is still there.
+    before, after = trained[0].tensors(), weights.tensors()
+    assert np.allclose(before["centre.1.weight"], after["centre.1.weight"], atol=1e-3)
+
+
 def test_a_folder_of_another_spec_is_refused(trained: tuple[Weights, Silent]) -> None:
     other = spec(schedule={"steps": 3, "batch": 2})
     with pytest.raises(TrainingError, match=r"spec\.schedule\.steps was 2 and is now 3"):
@@ -186,9 +202,10 @@ def draw(tmp_path: Path) -> Draw:
 
 @pytest.fixture
 def four(draw: Draw, tmp_path: Path) -> Path:
-    """A folder with `images` and `labels` of four images."""
+    """A folder with `images` and `labels` of four images, with 1 to 4 discs."""
+    places = ((20, 20), (20, 60), (50, 20), (50, 60))
     for i in range(4):
-        draw(f"im{i}", (20 + i, 20), (45, 50 + 3 * i))
+        draw(f"im{i}", *places[: i + 1])
     return tmp_path
 
 
@@ -211,13 +228,14 @@ def tune(folder: Path, source: Weights, told: Silent | None = None) -> Any:
 def test_four_labelled_images_give_weights_with_a_before_and_after(four: Path, source: Weights) -> None:
     told = Silent()
     tuned = tune(four, source, told)
-    assert "Learning from 4 objects in 2 images; 2 held out" in told.heard[0]
+    n = sum(len(one.truth) for one in tuned.parts.learn)
+    assert f"Learning from {n} objects in 2 images; 2 held out" in told.heard[0]
     card = tuned.weights.card
     assert card["from"] == source.hash
     assert set(card["scores"]) == {"held-out images, before", "held-out images, after"}
     assert set(card["data"]["learned_from"]).isdisjoint(card["data"]["held_out"])
     assert card["licences"] == {"initial_weights": "ours"}
-    assert tuned.check.before["tp"] + tuned.check.before["fn"] == 4
+    assert tuned.check.before["tp"] + tuned.check.before["fn"] == 10 - n
     assert tuned.weights.hash != source.hash
     assert tuned.weights.onnx.is_file()
 
@@ -235,7 +253,7 @@ def test_the_threshold_is_chosen_on_the_images_learned_from_alone(
 
     monkeypatch.setattr(train_labels, "best_threshold", threshold)
     tuned = tune(four, source)
-    assert seen == [[2, 2]]
+    assert seen == [[len(one.truth) for one in tuned.parts.learn]]
     assert tuned.weights.min_score == 0.37
 
 
@@ -311,12 +329,12 @@ def test_a_crowd_counts_neither_way(four: Path) -> None:
     ("more", "says"),
     [
         (
-            {"segmentation": [[200, 200, 220, 200, 220, 220]]},
-            r"coco\.json: object 0 of im0\.png lies outside .*72 × 80",
+            {"segmentation": [[90, 90, 99, 90, 99, 99]]},
+            r"coco\.json: object 0 of im0\.png lies outside.*72 × 80",
         ),
         (
             {"segmentation": [], "bbox": [10, 10, 5, 5]},
-            r"coco\.json: object 0 of im0\.png is a box without an outline",
+            r"coco\.json: object 0 of im0\.png is a box without",
         ),
         ({"segmentation": [[1, 2, 3]]}, r"coco\.json: annotation 0 cannot be read .*3 numbers"),
         ({"segmentation": {"size": [10, 10], "counts": [100]}}, r"coco\.json: masks are for an image of 10 × 10"),
@@ -374,26 +392,30 @@ def check(before: float, after: float) -> Check:
     return Check(row | {"f1": before}, row | {"f1": after}, gain)
 
 
-def verdict(four: Path, source: Weights, before: float, after: float) -> str:
-    tuned = tune(four, source)
-    return " ".join(train._verdict(tuned, check(before, after)).split())
+def verdict(source: Weights, before: float, after: float) -> str:
+    tuned = Tuned(source, source, Split((), ()), check(before, after))
+    return " ".join(train._verdict(tuned, tuned.check).split())
 
 
-def test_a_fall_of_f1_is_called_one_and_no_use_is_proposed(four: Path, source: Weights) -> None:
-    text = verdict(four, source, 0.8, 0.7)
+def test_a_fall_of_f1_is_called_one_and_no_use_is_proposed(source: Weights) -> None:
+    text = verdict(source, 0.8, 0.7)
     assert "changed by -0.100 (-0.110 to -0.090, 90%)" in text
     assert "Worse than before: keep the weights you had." in text
     assert "To use them" not in text
 
 
-def test_a_gain_is_followed_by_how_to_use_it(four: Path, source: Weights) -> None:
-    text = verdict(four, source, 0.7, 0.8)
+def test_a_gain_is_followed_by_how_to_use_it(source: Weights) -> None:
+    text = verdict(source, 0.7, 0.8)
     assert "chance" not in text
-    assert f"--set weights={four / 'out' / 'cavity-dense.safetensors'}" in text
+    assert f"--detector cavity-dense --set weights={source.path}" in text
 
 
-def test_a_gain_that_may_be_chance_is_called_so(four: Path, source: Weights) -> None:
-    assert "may be chance" in verdict(four, source, 0.7, 0.705)
+def test_a_gain_that_may_be_chance_is_called_so(source: Weights) -> None:
+    assert "may be chance" in verdict(source, 0.7, 0.705)
+
+
+def test_no_gain_is_no_reason_to_change(source: Weights) -> None:
+    assert "No better than before" in verdict(source, 0.7, 0.7)
 
 
 def test_worse_weights_say_so_in_their_card(four: Path, source: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,16 +468,27 @@ def test_ctrl_c_says_where_it_stopped_and_how_to_go_on(
         (["labels", "--out", "out"], "labels need --from shipped"),
         (["a.toml", "--out", "out", "--steps", "3"], "--steps are for labelled images"),
         (["none.toml", "--out", "out"], "none.toml: wanted the TOML of a training"),
-        (["nowhere", "--out", "out", "--from", "x.safetensors", "--images", "images"], "nowhere"),
-        (["labels", "--out", "out", "--from", "shipped", "--images", "nowhere"], "none of that name"),
     ],
 )
-def test_a_wrong_command_is_2_and_one_clear_line(four: Path, words: list[str], says: str) -> None:
+def test_a_wrong_command_is_2_and_one_clear_line(tmp_path: Path, words: list[str], says: str) -> None:
     command = [sys.executable, "-m", "epistem", "train", "detector", *words]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=four)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "images", "start", "says"),
+    [
+        ("nowhere", "images", "shipped", "no file or folder"),
+        ("labels", "nowhere", "shipped", "none of that name"),
+        ("labels", "images", "mine.safetensors", "no weights at mine"),
+    ],
+)
+def test_what_is_not_there_is_named(four: Path, labels: str, images: str, start: str, says: str) -> None:
+    with pytest.raises(EpistemError, match=says):
+        run(four / labels, four / "out", start=start, images=four / images)
 
 
 def test_help_of_train_starts_no_torch() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform  # n
 from torchvision.ops import box_iou  # noqa: E402
 
 from epistem.nets import maskrcnn  # noqa: E402
-from epistem.nets.maskrcnn import PUBLISHED, SMALL, DetectionLimit, MaskRCNN, stock  # noqa: E402
+from epistem.nets.maskrcnn import PUBLISHED, SMALL, CavityMaskRCNN, DetectionLimit, stock  # noqa: E402
+from epistem.nets.restore import build  # noqa: E402
 from epistem.nets.sample import Sample  # noqa: E402
 
 TINY = replace(
@@ -43,9 +45,9 @@ def discs(*places: tuple[float, float, float], ignored: Any = False, shape: tupl
     return Sample(image, truth.with_columns(ignored=np.broadcast_to(np.asarray(ignored, bool), len(truth))))
 
 
-def fresh(settings: maskrcnn.MaskRCNNSettings = TINY) -> MaskRCNN:
+def fresh(settings: maskrcnn.MaskRCNNSettings = TINY) -> CavityMaskRCNN:
     torch.manual_seed(0)
-    return MaskRCNN(settings)
+    return CavityMaskRCNN(settings)
 
 
 def overlap(found: Instances, truth: Instances) -> np.ndarray:
@@ -83,6 +85,13 @@ def test_an_image_without_objects_trains_the_background_alone():
 
 def test_images_of_different_size_train_together():
     losses = fresh().train().losses([discs((20, 20, 8)), discs((30, 60, 8), shape=(50, 90))])
+    assert all(torch.isfinite(loss) and loss > 0 for loss in losses.values())
+
+
+def test_half_precision_trains_as_well():
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = fresh().train().losses([discs((20, 20, 8))])
+    sum(losses.values()).backward()
     assert all(torch.isfinite(loss) and loss > 0 for loss in losses.values())
 
 
@@ -169,7 +178,7 @@ def test_as_many_objects_as_the_limit_are_all_there_without_a_warning():
     assert full.provenance.settings["limit_reached"] is None
 
 
-def counted(net: MaskRCNN, image: np.ndarray) -> tuple[Instances, list[int]]:
+def counted(net: CavityMaskRCNN, image: np.ndarray) -> tuple[Instances, list[int]]:
     """What was found, and how many passed before those without a mask were left out."""
     numbers: list[int] = []
     net.heads.register_forward_hook(lambda module, args, out: numbers.append(len(out[0][0]["boxes"])))
@@ -188,7 +197,8 @@ def test_a_network_is_rebuilt_from_its_settings_and_weights():
     settings = replace(TINY, classes=("cavity", "particle"), box_score_thresh=0.0)
     net = fresh(settings)
     torch.manual_seed(1)
-    again = MaskRCNN(maskrcnn.MaskRCNNSettings(**asdict(net.settings)))
+    again = build("cavity-maskrcnn", json.loads(json.dumps(asdict(net.settings)))).eval()
+    assert again.settings == net.settings
     again.load_state_dict(net.state_dict())
     image = discs((20, 20, 8)).image
     first, second = net.detect(image), again.detect(image)
@@ -232,7 +242,7 @@ def test_wherever_a_square_lies_an_anchor_covers_enough_of_it(size_px):
 
 def test_the_published_preset_has_24_anchors_everywhere_and_its_image_is_resized_as_torchvision_does():
     image = np.random.default_rng(0).normal(size=(100, 120)).astype(np.float32)
-    net = MaskRCNN.__new__(MaskRCNN)
+    net = CavityMaskRCNN.__new__(CavityMaskRCNN)
     torch.nn.Module.__init__(net)
     net.settings, net.weight = PUBLISHED, torch.nn.Parameter(torch.zeros(1))
     ours, [scale] = net._sized([image])

@@ -66,6 +66,9 @@ BAD = [
     ({"stages": [{"first_step": 2, "fields": ["some"]}]}, "begin at step 1"),
     ({"stages": [{"first_step": 1, "fields": ["none"]}]}, "no fields none"),
     ({"stages": [{"first_step": 1, "fields": ["some"], "augment": {"zom": 2}}]}, "stages.0.augment.zom"),
+    ({"then": [{"fields": ["some"]}]}, "[then.0] lacks schedule"),
+    ({"then": [{"schedule": {"steps": 0}}]}, "then.0.schedule"),
+    ({"then": [{"schedule": {"steps": 1}, "fields": ["none"]}]}, "then.0: there are no fields none"),
     ({"backgrounds": {"licence": "MIT", "files": [{"name": "a", "url": "b", "sha256": "c"}]}}, "64 hexadecimal"),
     ({"backgrounds": {"licence": "MIT", "files": []}}, "names no file"),
 ]

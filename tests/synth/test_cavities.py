@@ -10,7 +10,6 @@ from epistem.synth.cavities import (
     EMPTY,
     Cavities,
     CavityScene,
-
     _poisson,
     draw_cavities,
     simulate,

@@ -30,13 +30,13 @@ def initial_weights(settings: Mapping[str, Any]) -> str:
     return f"EfficientNet-lite0 trained on ImageNet, package {IMAGENET}{number}, Apache-2.0"
 
 
-def write_card(weights: Weights) -> Path:
-    """card.md beside the weights: all that the card inside them holds.
+def write_card(weights: Weights, card: Mapping[str, Any]) -> Path:
+    """card.md beside the weights: all that the card inside them holds, in this order.
 
     Raises:
         RecordError: it cannot be written.
     """
-    card = dict(weights.card)
+    card = dict(card)
     lines = [f"# {weights.network}", "", str(card.pop("about", "")), ""]
     lines += ["| | |", "|---|---|", f"| weights | {weights.path.name}, {weights.hash} |"]
     lines.append(f"| least score kept | {weights.min_score:.4f} |")
@@ -85,16 +85,16 @@ def plot_curves(curves: Sequence[Mapping[str, float]], path: Path) -> Path | Non
     Raises:
         RecordError: it cannot be written.
     """
-    if not curves:
+    names = dict.fromkeys(name for line in curves for name in line if name not in ("step", "seconds"))
+    if not names:
         return None
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
     axes = figure.subplots()
     steps = [line["step"] for line in curves]
-    for name in curves[0]:
-        if name not in ("step", "seconds"):
-            axes.plot(steps, [line.get(name, float("nan")) for line in curves], label=_words(name))
+    for name in names:
+        axes.plot(steps, [line.get(name, float("nan")) for line in curves], label=_words(name))
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.legend(frameon=False)
     with written_whole(path) as part, part.open("wb") as file:

@@ -311,6 +311,7 @@ _OF_SETTINGS = (
 def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None) -> Settings:
     """Settings from the file, then from the options that were really given."""
     from epistem.app.settings import load_settings, make_settings
+
     values: dict[str, Any] = load_settings(file) if file else {}
     for name in _OF_SETTINGS:
         given = context.get_parameter_source(name)

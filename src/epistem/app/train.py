@@ -249,7 +249,7 @@ class Words:
         self.last = f"{what[0].lower()}{what[1:]} {done} of {of}"
         if what not in self.tasks:
             self.tasks[what] = self.bar.add_task(what, total=of, more=more)
-        self.bar.update(self.tasks[what], completed=done, more=more)
+        self.bar.update(self.tasks[what], completed=done, total=of, more=more)
         now = time.monotonic()
         if not self.live and (now - self.said > _EVERY_S or done == of):
             self.said = now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,9 +28,9 @@ from epistem.nets.augment import FromFields, Stages
 from epistem.nets.backgrounds import load_backgrounds
 from epistem.nets.engine import load_dense
 from epistem.nets.restore import export_onnx, keep
-from epistem.nets.spec import DetectorSpec
+from epistem.nets.spec import DetectorSpec, Stage, Then
 from epistem.nets.stars import Reading
-from epistem.nets.train import CURVES, Step, device_or_best, read_curves
+from epistem.nets.train import Schedule, Step, device_or_best
 from epistem.nets.weights import Weights
 from epistem.synth.fields import Recipe, make_fields
 
@@ -62,11 +62,10 @@ def train_from_spec(
     device = device_or_best(device)
     runs.claim(out, {"spec": spec.as_dict()})
     fields = _Fields(spec, out, workers, told)
-    schedule = spec.schedule
-    network: Any = runs.learn(
-        runs.new_network(spec), fields.to_learn(), schedule, out, device=device, workers=workers,
-        told=lambda step: told.step(step, schedule.steps),
-    )  # fmt: skip
+    network: Any = runs.new_network(spec)
+    for folder, make, schedule in fields.to_learn():
+        told_of = partial(told.step, of=schedule.steps)
+        network = runs.learn(network, make, schedule, folder, device=device, workers=workers, told=told_of)
     held_out = (fields.labelled("calibration", name) for name in spec.calibration)
     min_score, scores = _calibrate(out, spec.network, network, chain.from_iterable(held_out))
     tests = {}
@@ -85,14 +84,18 @@ class _Fields:
     def __init__(self, spec: DetectorSpec, out: Path, workers: int, told: Told) -> None:
         self.spec, self.out, self.workers, self.told = spec, out, workers, told
 
-    def to_learn(self) -> Stages:
-        """Samples of each stage."""
-        paths = {name: self._paths("fields", name) for name in self.spec.fields}
-        stages = []
-        for stage in self.spec.stages:
-            files = [path for name in stage.fields for path in paths[name]]
-            stages.append((stage.first_step, FromFields(files, stage.augment or self.spec.augment)))
-        return Stages(stages)
+    def to_learn(self) -> Iterator[tuple[Path, Stages, Schedule]]:
+        """The trainings: folder, samples, schedule."""
+        spec = self.spec
+        paths = {name: self._paths("fields", name) for name in spec.fields}
+
+        def source(part: Stage | Then) -> FromFields:
+            files = [path for name in part.fields or spec.fields for path in paths[name]]
+            return FromFields(files, part.augment or spec.augment)
+
+        yield self.out, Stages([(stage.first_step, source(stage)) for stage in spec.stages]), spec.schedule
+        for i, then in enumerate(spec.then, 1):
+            yield self.out / f"then-{i:02d}", Stages([(1, source(then))]), then.schedule
 
     def labelled(self, where: str, name: str) -> Iterator[LabelledField]:
         """Fields with what is asked for in them, one after the other."""
@@ -186,8 +189,8 @@ def write_weights(
             told.say(f"No ONNX file was written: {error}. pip install onnx onnxscript, and run the same again.")
         except OSError as error:
             raise RecordError(f"{weights.onnx} could not be written: {error}; make room and run again") from error
-    write_card(weights)
-    plot_curves(read_curves(out / CURVES), out / "curves.png")
+    write_card(weights, card)
+    plot_curves(runs.curves(out), out / "curves.png")
     return weights
 
 
@@ -199,7 +202,7 @@ def _card(
     plain = spec.as_dict()
     return {
         "about": f"{spec.network}, trained on {number} simulated TEM fields and on no labelled image. The "
-        "threshold was chosen on the calibration fields; nothing was chosen on the test fields.",
+        "threshold was chosen on the calibration fields" + ("; nothing was chosen on the others." if tests else "."),
         "seed": spec.schedule.seed,
         "training_seconds": round(runs.seconds_spent(out), 1),
         "calibration_error": scores.get("calibration_error"),
@@ -210,7 +213,7 @@ def _card(
         },
         "schedule": plain["schedule"],
         "augment": plain["augment"],
-        "stages": plain["stages"],
+        **{part: {str(i): one for i, one in enumerate(plain.get(part, ()), 1)} for part in ("stages", "then")},
         "hardware": runs.hardware(device),
         "licences": {
             "initial_weights": initial_weights(spec.settings),

@@ -17,7 +17,7 @@ DETECTORS = Table(
     },
 )
 
-DEFAULT = "log"
+DEFAULT = "cavity-dense"
 
 __all__ = ["DEFAULT", "DETECTORS", "detect", "make_detector", "weights_hash"]
 

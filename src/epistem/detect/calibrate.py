@@ -24,7 +24,7 @@ from epistem.synth.sets import Severity
 Rule = Callable[[Instances, float], NDArray[np.bool_]]
 
 SMALLEST_CLEAR_PX, LEAST_CONTRAST_TO_NOISE = 6.0, 3.0
-LEAST_D_PRIME, SMALLEST_PX = 7.0, 3.0
+LEAST_D_PRIME, SMALLEST_PX = 5.0, 3.0
 
 
 def asked_in_clear(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
@@ -37,10 +37,10 @@ def asked_in_clear(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
 
 
 def asked_in_hard(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
-    """Simulated cavities that can be seen at all, shape (n,): d′ ≥ 7 and ≥ 3 px.
+    """Simulated cavities that can be seen at all, shape (n,): d′ ≥ 5 and ≥ 3 px.
 
     d′ and not the contrast of a pixel: a large faint cavity is seen, a small one of that contrast is not. An observer
-    who searches some 10,000 places needs about 4 for one false alarm an image; 7 leaves room for not being ideal. It
+    who searches some 10,000 places needs about 4 for one false alarm an image; 5 leaves room for not being ideal. It
     is no setting of the training, so that trainings with different limits are held against one truth.
     """
     plain = truth.columns["d_prime"] >= LEAST_D_PRIME

@@ -43,8 +43,8 @@ class CavityDense:
 
     def __post_init__(self) -> None:
         _check(self.min_score, self.min_diameter_px)
-        if self.tile_px < 64 or self.tile_px % stars.ALIGNMENT:
-            raise SettingsError(f"tile_px is a multiple of {stars.ALIGNMENT} of at least 64, not {self.tile_px}")
+        if self.tile_px < 64:
+            raise SettingsError(f"tile_px is at least 64, not {self.tile_px}")
 
     def __call__(self, micrograph: Micrograph) -> Instances:
         """Objects with masks, by falling score."""
@@ -127,6 +127,8 @@ def _stars(
     micrograph: Micrograph, scale: Scale, maps: Maps, reading: stars.Reading, tile_px: int
 ) -> Iterator[stars.Stars]:
     """Peaks of each window's core, in pixels of the image."""
+    # Windows begin where the network's deepest cells begin, so that the same pixel meets the same filters.
+    tile_px = -(-tile_px // stars.ALIGNMENT) * stars.ALIGNMENT
     if max(micrograph.shape) <= tile_px + 2 * HALO_PX:
         tile_px = tile_px + 2 * HALO_PX
     for tile in tiles(micrograph.shape, tile_px=tile_px, halo_px=HALO_PX):

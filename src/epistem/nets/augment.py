@@ -90,7 +90,7 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
     window = image[top : top + side, left : left + side]
     objects = _cut(truth, state, top, left, side)
     if side != edge:
-        window, objects = _resized(window, edge), _resized_objects(objects, edge / side)
+        window, objects = _resized(window, edge), _resized_objects(objects, edge / side, edge)
     if rng.random() < 0.5:
         window, objects = window.T, [(box[[1, 0, 3, 2]], crop.T, no) for box, crop, no in objects]
     for axis in (0, 1):
@@ -165,10 +165,10 @@ def _resized(window: NDArray[np.float32], edge: int) -> NDArray[np.float32]:
     return np.asarray(image, np.float32)
 
 
-def _resized_objects(objects: list[_Object], factor: float) -> list[_Object]:
+def _resized_objects(objects: list[_Object], factor: float, edge: int) -> list[_Object]:
     result: list[_Object] = []
     for box, crop, no in objects:
-        new = box * factor
+        new = np.minimum(box * factor, edge)  # 187·(96/187) is a rounding error more than 96
         (r0, c0, r1, c1), origin = whole_boxes(new[None])[0], whole_boxes(box[None])[0]
         rows = np.floor((np.arange(r0, r1) + 0.5) / factor).astype(int) - origin[0]
         cols = np.floor((np.arange(c0, c1) + 0.5) / factor).astype(int) - origin[1]

@@ -69,6 +69,11 @@ def _choose(engine: Engine, weights: Weights) -> str:
         return "onnx"
     if has_torch:
         return "torch"
+    if has_onnx:
+        raise DependencyMissing(
+            f"{weights.onnx.name} is not beside {weights.path.name}, and onnxruntime runs nothing else; "
+            "pip install 'epistem[nets]', which makes it and runs without it"
+        )
     raise DependencyMissing(
         "the learned detector runs by onnxruntime or by torch and neither is here; pip install 'epistem[lite]' "
         "(small) or 'epistem[nets]', or choose --detector log"

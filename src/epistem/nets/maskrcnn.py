@@ -64,7 +64,7 @@ class MaskRCNNSettings:
 
     backbone: Literal["resnet50", "tf_efficientnet_lite0"] = "tf_efficientnet_lite0"
     pretrained: bool = False
-    classes: tuple[str, ...] = ("object",)
+    classes: tuple[str, ...] = ("cavity",)
     channels: int = 64
     box_features: int = 256
     anchors_px: tuple[tuple[int, ...], ...] = (
@@ -131,11 +131,14 @@ Source: uw-cmg/cavity_defect_detection, detectron_maskrcnn_cavity.py and run_fin
 """
 
 
-class MaskRCNN(nn.Module):
+class CavityMaskRCNN(nn.Module):
     """Boxes, masks and scores of objects in a grey image.
 
     Source: He et al., Mask R-CNN, ICCV 2017; Lin et al., Feature pyramid networks, CVPR 2017.
     """
+
+    Settings = MaskRCNNSettings
+    settings: MaskRCNNSettings
 
     def __init__(self, settings: MaskRCNNSettings = SMALL) -> None:
         super().__init__()
@@ -294,7 +297,7 @@ class Stock(nn.Module):
         self.net = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=num_classes)
 
     def losses(self, batch: Sequence[Sample]) -> dict[str, Tensor]:
-        """As `MaskRCNN.losses`, but ignored objects count as background: torchvision knows no others."""
+        """As `CavityMaskRCNN.losses`, but ignored objects count as background: torchvision knows no others."""
         targets = []
         for sample in batch:
             truth = sample.truth[~_ignored(sample.truth)]
@@ -308,7 +311,7 @@ class Stock(nn.Module):
 
     @torch.no_grad()
     def detect(self, image: NDArray[np.float32]) -> Instances:
-        """As `MaskRCNN.detect`; 100 objects at most."""
+        """As `CavityMaskRCNN.detect`; 100 objects at most."""
         with _evaluating(self):
             [found] = self.net([self._three(image)])
         found = {name: column.cpu() for name, column in found.items()}
@@ -333,7 +336,7 @@ class Stock(nn.Module):
 
 
 def stock(num_classes: int = 2) -> Stock:
-    """torchvision's Mask R-CNN with ResNet-50, unchanged, behind the interface of `MaskRCNN`.
+    """torchvision's Mask R-CNN with ResNet-50, unchanged, behind the interface of `CavityMaskRCNN`.
 
     Args:
         num_classes: background included.

@@ -6,6 +6,7 @@
     FOLDER/fields/…          simulated fields
     FOLDER/checkpoint.pt     the last state kept
     FOLDER/curves.jsonl      losses
+    FOLDER/then-01/…         both of a further training
 """
 
 from __future__ import annotations
@@ -126,8 +127,8 @@ def learn(
 
 
 def steps_done(folder: Path) -> int:
-    """Step of the checkpoint, 0 without one."""
-    path = folder / CHECKPOINT
+    """Step of the checkpoint, of the last training where several follow one another; 0 without one."""
+    path = [part / CHECKPOINT for part in parts(folder)][-1]
     if not path.exists():
         return 0
     try:
@@ -136,10 +137,24 @@ def steps_done(folder: Path) -> int:
         return 0
 
 
+def parts(folder: Path) -> list[Path]:
+    """Folders of the trainings that followed one another: this one, then-01, then-02…"""
+    return [folder, *sorted(part for part in folder.glob("then-*") if (part / CHECKPOINT).exists())]
+
+
+def curves(folder: Path) -> list[dict[str, float]]:
+    """Losses of all its trainings, steps counted through."""
+    lines: list[dict[str, float]] = []
+    for part in parts(folder):
+        before = lines[-1]["step"] if lines else 0
+        lines += [line | {"step": line["step"] + before} for line in read_curves(part / CURVES)]
+    return lines
+
+
 def seconds_spent(folder: Path) -> float:
     """Time of all steps by the curves, whatever number of starts they took [s]."""
     total, before = 0.0, 0.0
-    for line in read_curves(folder / CURVES):
+    for line in curves(folder):
         total += line["seconds"] * (line["step"] - before)
         before = line["step"]
     return total

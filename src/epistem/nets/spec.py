@@ -7,6 +7,7 @@
     [fields.NAME]                       a Recipe of simulated fields it learns from
     [schedule] [augment]                how long, how fast, on what windows
     [[stages]]                          from which step on it learns from which fields
+    [[then]]                            further trainings, each with a schedule of its own
     [calibration.NAME]                  a Recipe of held-out fields for scores and threshold
     [tests.NAME]                        a Recipe of fields on which the finished weights are scored
     [backgrounds]                       recorded cavity-free fields to put cavities on
@@ -47,6 +48,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Then:
+    """Trained further, from the weights that came before, with a schedule of its own.
+
+    Attributes:
+        schedule: how long and how fast.
+        fields: names of recipes; all if none is named.
+        augment: how a window is changed; None takes the spec's.
+    """
+
+    schedule: Schedule
+    fields: tuple[str, ...] = ()
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True)
 class DetectorSpec:
     """Everything that makes a detector, the seeds included.
 
@@ -58,6 +74,7 @@ class DetectorSpec:
         schedule: how long and how fast it learns; its seed is that of new weights too.
         augment: how a window is changed.
         stages: when it learns from which fields; from all of them from the first step on, if there are none.
+        then: further trainings, one after the other.
         backgrounds: recorded fields, for the recipes that ask for them.
         tests: by name, what the finished weights are scored on.
     """
@@ -69,6 +86,7 @@ class DetectorSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     augment: Augment = field(default_factory=Augment)
     stages: tuple[Stage, ...] = ()
+    then: tuple[Then, ...] = ()
     backgrounds: Backgrounds | None = None
     tests: Mapping[str, Recipe] = field(default_factory=dict)
 
@@ -84,7 +102,8 @@ class DetectorSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the same for the same spec."""
-        return asdict(self)
+        plain = asdict(self)
+        return plain if self.then else {name: value for name, value in plain.items() if name != "then"}
 
 
 def read_spec(path: Path) -> DetectorSpec:
@@ -123,6 +142,7 @@ def spec_of(values: Mapping[str, Any]) -> DetectorSpec:
         settings=settings,
         augment=read(Augment, _table(values, "augment"), "augment"),
         stages=tuple(read(Stage, one, f"stages.{i}") for i, one in enumerate(_list(values, "stages"))),
+        then=tuple(read(Then, one, f"then.{i}") for i, one in enumerate(_list(values, "then"))),
         backgrounds=read(Backgrounds, values["backgrounds"], "backgrounds") if "backgrounds" in values else None,
         tests=_recipes(values, "tests"),
     )
@@ -194,13 +214,15 @@ def _check_stages(spec: DetectorSpec) -> None:
             f"stages begin at step 1 and each later than the one before, up to step {spec.schedule.steps}, not at "
             f"{first}"
         )
-    for i, stage in enumerate(spec.stages):
-        unknown = sorted(set(stage.fields) - set(spec.fields))
-        if unknown:
-            raise SettingsError(f"stages.{i}: there are no fields {', '.join(unknown)}; add [fields.{unknown[0]}]")
-        if all(spec.fields[name].empty == 1 for name in stage.fields):
-            raise SettingsError(f"stages.{i} has no fields with cavities; there is nothing to learn")
-        _check_augment(stage.augment or spec.augment)
+    parts: dict[str, Stage | Then] = {f"stages.{i}": stage for i, stage in enumerate(spec.stages)}
+    parts |= {f"then.{i}": then for i, then in enumerate(spec.then)}
+    for where, part in parts.items():
+        names = part.fields or tuple(spec.fields)
+        if unknown := sorted(set(names) - set(spec.fields)):
+            raise SettingsError(f"{where}: there are no fields {', '.join(unknown)}; add [fields.{unknown[0]}]")
+        if all(spec.fields[name].empty == 1 for name in names):
+            raise SettingsError(f"{where} has no fields with cavities; there is nothing to learn")
+        _check_augment(part.augment or spec.augment)
 
 
 def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:

@@ -122,12 +122,12 @@ def fit(
     done = _resume(folder, network, optimizer, mean, schedule, device)
     _cut_curves(folder / CURVES, done)
     sums: dict[str, float] = {}
-    nonsense, pieces, began, said = 0, 1, time.monotonic(), done
+    nonsense, pieces, good, began, said = 0, 1, 0, time.monotonic(), done
     for number, batch in enumerate(_batches(network, make, schedule, done, workers), done + 1):
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * _rate(number, schedule.steps)
         losses, pieces = _step(network, optimizer, batch, schedule, device, pieces)
-        nonsense = 0 if losses else nonsense + 1
+        nonsense, good = (0, good + 1) if losses else (nonsense + 1, good)
         if nonsense >= _NONSENSE:
             raise TrainingError(
                 f"no finite loss in {nonsense} steps up to step {number}; lower learning_rate (now "
@@ -138,10 +138,10 @@ def fit(
         _follow(mean, network, min(schedule.average, number / (number + 10)))
         if number % word_every == 0 or number == schedule.steps:
             now = time.monotonic()
-            step = Step(number, {k: v / (number - said) for k, v in sums.items()}, (now - began) / (number - said))
+            step = Step(number, {k: v / good for k, v in sums.items()}, (now - began) / (number - said))
             _append(folder / CURVES, {"step": number, **step.losses, "seconds": round(step.seconds, 4)})
             told(step)
-            sums, began, said = {}, now, number
+            sums, good, began, said = {}, 0, now, number
         if number % save_every == 0 or number == schedule.steps:
             _save(folder, number, network, optimizer, mean, schedule)
     network.load_state_dict(mean)
@@ -174,29 +174,44 @@ def _step(
     network: Any, optimizer: torch.optim.Optimizer, batch: Any, schedule: Schedule, device: str, pieces: int
 ) -> tuple[dict[str, float], int]:
     """One step; the losses, none if they were not finite, and in how many pieces the batch went through the GPU."""
+    size = _size(batch)
+    norms = [value.clone() for value in network.buffers()]
     while True:
         try:
             optimizer.zero_grad(set_to_none=True)
             sums: dict[str, float] = {}
             for piece in _pieces(batch, pieces):
+                share = _size(piece) / size
                 with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=schedule.half):
                     losses = network.losses(piece)
-                total = torch.stack(list(losses.values())).sum() / pieces
+                total = torch.stack(list(losses.values())).sum() * share
                 total.backward()  # type: ignore[no-untyped-call]
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.detach()) / pieces
+                    sums[name] = sums.get(name, 0.0) + float(value.detach()) * share
             break
         except torch.cuda.OutOfMemoryError as error:
-            size = len(batch[0]) if isinstance(batch, tuple) else len(batch)
             if pieces >= size:
                 raise TrainingError("the GPU has no room for a single sample; take smaller windows") from error
             pieces = min(pieces * 2, size)
             torch.cuda.empty_cache()
+            _put_back(network, norms)
     norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
     if not (all(np.isfinite(list(sums.values()))) and bool(torch.isfinite(norm))):
+        # The means that norms keep have seen the nonsense, and one NaN would stay in them for ever.
+        _put_back(network, norms)
         return {}, pieces
     optimizer.step()
     return sums, pieces
+
+
+@torch.no_grad()
+def _put_back(network: nn.Module, buffers: Sequence[Tensor]) -> None:
+    for value, before in zip(network.buffers(), buffers, strict=True):
+        value.copy_(before)
+
+
+def _size(batch: Any) -> int:
+    return len(batch[0]) if isinstance(batch, tuple) else len(batch)
 
 
 def _pieces(batch: Any, number: int) -> list[Any]:
@@ -287,7 +302,10 @@ def _resume(
     except TrainingError:
         raise
     except Exception as error:
-        raise TrainingError(f"{path} is no checkpoint of this network ({error}); delete it to begin anew") from error
+        # Not torch's own words: they advise to load the file unsafely.
+        raise TrainingError(
+            f"{path} is no whole checkpoint of this network ({type(error).__name__}); delete it to begin anew"
+        ) from error
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
@@ -309,9 +327,17 @@ def read_curves(path: Path) -> list[dict[str, float]]:
 
 def _cut_curves(path: Path, done: int) -> None:
     """Drop what was written after the checkpoint: it comes again."""
+    if not path.exists():
+        return
     kept = [line for line in read_curves(path) if line["step"] <= done]
-    if path.exists():
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+    part = path.with_suffix(".part")
+    try:
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise TrainingError(f"the curves could not be written to {path}: {error}; make room and run again") from error
 
 
 def device_or_best(device: str | None) -> str:

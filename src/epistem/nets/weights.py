@@ -115,8 +115,7 @@ def save_weights(
     Raises:
         RecordError: a tensor is not finite, or too large for half precision, or the file cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     halved = {name: _halved(name, tensor) for name, tensor in tensors.items()}
     about = {
@@ -129,13 +128,23 @@ def save_weights(
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(halved, part, metadata=about)
+        part.write_bytes(_in_order(save(halved, metadata=about)))
         part.replace(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise RecordError(f"the weights could not be written to {path}: {error}; make room and save again") from error
     return open_weights(path)
+
+
+def _in_order(file: bytes) -> bytes:
+    """The description sorted: safetensors draws its order anew each time, and the same weights are the same bytes."""
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[8 + length :]
 
 
 def _halved(name: str, tensor: NDArray[Any]) -> NDArray[Any]:

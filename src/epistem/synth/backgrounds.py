@@ -74,9 +74,14 @@ def paste(scene: CavityScene, field: NDArray[np.float32], *, seed: int) -> Simul
 
 
 def cut(background: NDArray[np.float32], shape: tuple[int, int], *, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A window of the background at a random place, scale (0.5-1.5) and one of eight orientations, of that shape.
+    """A window of the background at a random place, scale and orientation, of that shape.
 
-    Enlarging smooths the noise as another camera's scintillator would; the scale keeps the whole window inside.
+    Scales are 0.5 to 1.5, up to 2 where the background is smaller than the window; orientations are eight, four where
+    the window is not square. Enlarging smooths the noise as another camera's scintillator would; the scale keeps the
+    whole window inside.
+
+    Raises:
+        SettingsError: the background is less than half as wide or high.
     """
     largest = min(background.shape[0] / shape[0], background.shape[1] / shape[1], 2.0)
     if largest < 0.5:

@@ -46,18 +46,18 @@ class CavityScene:
         mean_free_path_nm: for electrons lost to the image (objective aperture, inelastic) [nm].
         background: diffraction contrast of bending and strain; 0 none, 1 strong.
         speckle_rad: phase noise of the amorphous surface, standard deviation over areas of 1 nm² [rad].
-        speckle_length_nm: its correlation length; 0 is white [nm].
+        speckle_length_nm: its correlation length; 0 is white, all else weaker over 1 nm² (`foil.speckle_rad`) [nm].
         bubbles: expected small bubbles besides, of `bubble_diameter_nm` ± a quarter [nm].
         faceted: share of the cavities that are truncated octahedra, all of one orientation.
         orientation_deg: the crystal's Euler angles z, x, z [degree].
         truncation: distance of the {100} over that of the {111} faces.
-        wedge: change of thickness from side to side, over its mean.
-        edge: share of the field beyond the edge of the foil.
+        wedge: change of thickness from side to side of the image and its margin, over the mean; 0 to 1.
+        edge: share of the image and its margin that lies beyond the edge of the foil.
         texture_scale: factor on the lengths of the foil's texture.
         clouds: standard deviation of a cloudy diffraction background, as logarithm of the intensity.
         mottle, mottle_nm: strength and size of a fine mottling [–, nm].
         fringes: strength of a bend contour with its side fringes.
-        dislocations: expected lines.
+        dislocations: expected lines in the image and its margin.
         precipitates, precipitate_nm: expected dark dots and particles without a rim, and their size [–, nm].
         beam_keV: electron energy [keV].
         defocus_nm: **negative is underfocus** (bright cavities with a dark rim), positive overfocus [nm].
@@ -128,13 +128,13 @@ class CavityScene:
         for name in (*above_0, *lengths, "semiangle_mrad", "counts_per_electron", "oversample"):
             if not 0 < getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a positive number, not {getattr(self, name)!r}")
-        least_0 = ("number", "bubbles", "diameter_sd_nm", "mean_inner_potential_V", "thickness_sd", "wedge")
+        least_0 = ("number", "bubbles", "diameter_sd_nm", "mean_inner_potential_V", "thickness_sd")
         texture = ("background", "speckle_rad", "speckle_length_nm", "clouds", "mottle", "fringes", "grains")
         camera = ("focal_spread_nm", "camera_blur_px", "scintillator", "readout_e", "drift_px")
         for name in (*least_0, *texture, "dislocations", "precipitates", *camera):
             if not 0 <= getattr(self, name) < np.inf:
                 raise SettingsError(f"{name} is a number of at least 0, not {getattr(self, name)!r}")
-        for name in ("faceted", "edge"):
+        for name in ("faceted", "edge", "wedge"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
         if not 0.87 <= self.truncation <= 1.73:

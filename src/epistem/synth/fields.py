@@ -169,7 +169,8 @@ def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
         ReadError: not a whole field.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: what np.load opens itself stays open where it refuses a broken zip.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             pixels, boxes, sizes = file["pixels"], file["boxes"], file["sizes"]
             flat = np.unpackbits(file["bits"], count=int(sizes.prod(axis=1).sum())).astype(bool)
             columns = {name[7:]: file[name] for name in file.files if name.startswith("column_")}

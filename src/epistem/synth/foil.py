@@ -125,7 +125,11 @@ def diffraction(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng
 
 
 def speckle_rad(scene: CavityScene, canvas: tuple[int, int], step_nm: float, rng: np.random.Generator) -> Grid:
-    """Phase of the amorphous skin, standard deviation `speckle_rad` over areas of 1 nm² [rad]."""
+    """Phase of the amorphous skin [rad].
+
+    White, it has the standard deviation `speckle_rad` over areas of 1 nm². Correlated over L nm, it has
+    `speckle_rad`/√(1 + 4πL²) at each point: over areas much larger than L as much as white for L ≥ 1, less below.
+    """
     white = rng.standard_normal(canvas, np.float32)
     if scene.speckle_length_nm:
         sigma = scene.speckle_length_nm / step_nm

@@ -100,6 +100,7 @@ def _whitening(without: Plane, counted: bool) -> Plane:
     window = np.outer(np.hanning(block + 2)[1:-1], np.hanning(block + 2)[1:-1])
     tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window
     spectrum = np.mean(np.abs(fft.fft2(tiles)) ** 2, axis=0) / np.sum(window**2)
+    # Few blocks know little of a recorded noise: of white noise d′ comes out 3 % high at 512 px, 14 % at 96.
     spectrum += max(float(without.mean()), 1e-9) if counted else 1e-9
     kernel = np.real(fft.ifft2(1 / np.sqrt(spectrum)))
     shifted: Plane = fft.fftshift(kernel)[1:, 1:] if block % 2 == 0 else fft.fftshift(kernel)
