@@ -224,7 +224,7 @@ def saved(folder: Path, contrast: float = 9.0, seen: float = 9.0) -> Path:
 @pytest.fixture
 def with_groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], ModuleType]:
     sim = module("sim_f1")
-    easy, faint, unseen = saved(tmp_path), saved(tmp_path, contrast=1.0), saved(tmp_path, seen=5.0)
+    easy, faint, unseen = saved(tmp_path), saved(tmp_path, contrast=1.0), saved(tmp_path, seen=4.0)
     held_out = [
         sim.Group("A:over", "clear", [easy, easy]),
         sim.Group("B", "clear", [easy, faint]),

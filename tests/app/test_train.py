@@ -267,7 +267,7 @@ def test_training_on_labels_goes_on_after_a_kill(four: Path, source: Weights) ->
 
 def test_other_labels_are_another_run(four: Path, draw: Draw, source: Weights) -> None:
     tune(four, source)
-    draw("im0", (20, 20))
+    draw("im0", (50, 60))
     with pytest.raises(TrainingError, match=r"holds another run: images\.im0"):
         tune(four, source)
 

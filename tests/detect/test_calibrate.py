@@ -162,7 +162,7 @@ def test_clear_asks_for_size_and_contrast_and_hard_for_what_can_be_seen() -> Non
     assert asked_in_clear(truth, 0.5).tolist() == [True, False, False]
     assert asked_in_hard(truth, 0.5).tolist() == [True, True, False]
     assert not asked_in_clear(cavities(boxes, [5.0, 2.5, 1.25], contrast=2.9), 0.5).any()
-    assert not asked_in_hard(cavities(boxes, [5.0, 2.5, 1.25], seen=6.9), 0.5).any()
+    assert not asked_in_hard(cavities(boxes, [5.0, 2.5, 1.25], seen=4.9), 0.5).any()
 
 
 def test_a_cavity_whose_centre_is_beyond_the_border_is_not_asked_for() -> None:

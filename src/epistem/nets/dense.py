@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from epistem.core.errors import SettingsError
 from epistem.core.instances import Instances
 from epistem.nets import lite0
 from epistem.nets.sample import Sample
@@ -36,6 +37,10 @@ class DenseSettings(Reading):
 
     pretrained: bool = False
     widths: tuple[int, int, int, int] = (96, 64, 48, 32)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != 4 or min(self.widths) < 1:
+            raise SettingsError(f"widths are four numbers of at least 1, not {self.widths}")
 
 
 class CavityDense(nn.Module):

@@ -52,8 +52,9 @@ def restore(weights: Weights) -> nn.Module:
     try:
         network = build(weights.network, {**weights.settings, "pretrained": False})
         network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.tensors().items()})
-    except (SettingsError, RuntimeError) as error:
-        raise RecordError(f"{weights.path} does not fit this version's {weights.network}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise RecordError(f"{weights.path} does not fit this version's {weights.network}: {why}") from error
     return network.eval()
 
 

@@ -214,8 +214,8 @@ def _histograms(measured: Instances) -> list[Figure]:
     if np.isfinite(measured.score).any():
         picture = score_histogram(measured.score)
         caption = (
-            "Scores of the detector: higher is surer. They rank the objects; what share of them is true on images like"
-            " this one is not known."
+            "Scores of the detector: higher is surer. They rank the objects; what share of them is true on images"
+            " like this is not known."
         )
         figures.append(Figure.of(picture, title="Scores", alt="Histogram of detection scores", caption=caption))
     return figures
