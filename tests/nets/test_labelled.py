@@ -82,6 +82,13 @@ def test_samples_of_any_image_have_the_window_s_size_and_their_objects_lie_on_br
     assert min(inside) > 3
 
 
+def test_an_edge_on_the_middle_of_a_zoomed_window_outlives_being_flipped():
+    many = image("many", *((i, i) for i in range(0, 248, 4)), shape=(256, 256))
+    make = FromImages([many], Augment(marks=0.0))
+    # 98·(256/196) is a rounding error less than 128, and what is left of it after 256 - 128 is not.
+    assert len(make(np.random.default_rng(138)).truth) > 10
+
+
 def test_the_same_generator_draws_the_same_sample():
     make = FromImages(images(2), Augment(window_px=64))
     one, two = (make(np.random.default_rng(4)) for _ in range(2))

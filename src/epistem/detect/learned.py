@@ -18,8 +18,8 @@ from epistem.nets import stars
 from epistem.nets.engine import Engine, Maps, load_dense
 from epistem.nets.weights import Weights, open_weights
 
-# What lies this far beyond a cut changes the maps by 2·10⁻⁶. At 256 px it was 0.03 in the logit: the deepest layers see
-# 426 px, and trained ones use it.
+# What lies this far beyond a cut changes the maps by 2·10⁻⁶. At 256 px it was 0.03 in the logit: the deepest layers
+# see 426 px, and trained ones use it.
 HALO_PX = 448
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +74,7 @@ class FromImages:
     def __init__(self, images: Sequence[Labelled], settings: Augment) -> None:
         self.settings = settings
         # As z-scores: what is no image becomes the median, as it does when the network is used.
-        self._kept = [mirrored(normalize(one.micrograph), one.truth, settings.window_px) for one in images]
+        self._kept = [mirrored(normalize(one.micrograph), _inward(one.truth), settings.window_px) for one in images]
 
     def __call__(self, rng: np.random.Generator, step: int = 1) -> Sample:
         return sample(*self._kept[int(rng.integers(len(self._kept)))], self.settings, rng)
@@ -92,6 +92,12 @@ def mirrored(image: NDArray[np.float32], truth: Instances, least_px: int) -> tup
         while image.shape[axis] < least_px:
             image, truth = _doubled(image, truth, axis)
     return image, truth
+
+
+def _inward(truth: Instances) -> Instances:
+    # Edges on whole pixels come out of zooming and flipping a rounding error to this or that side, and then touch a
+    # pixel more or less than their mask has: one sample in 750. A thousandth of a pixel inside they do not.
+    return replace(truth, boxes=truth.boxes + np.array([1, 1, -1, -1]) * 1e-3)
 
 
 def _doubled(image: NDArray[np.float32], truth: Instances, axis: int) -> tuple[NDArray[np.float32], Instances]:
