@@ -127,22 +127,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(trained: tuple[Weig
     assert all((tensor == whole[name]).all() for name, tensor in again.tensors().items())
 
 
-def test_a_further_training_begins_with_what_came_before_and_goes_on_too(
-    trained: tuple[Weights, Silent], tmp_path: Path
-) -> None:
-    twice = spec(then=[{"schedule": {"steps": 3, "batch": 2, "learning_rate": 1e-9}}])
-    with pytest.raises(RuntimeError, match="killed"):
-        train_from_spec(twice, tmp_path, told=Silent(3, RuntimeError("killed")), device="cpu", workers=0)
-    told = Silent()
-    weights = train_from_spec(twice, tmp_path, told=told, device="cpu", workers=0)
-    assert [words for words in told.heard if "step" in words] == ["step 3 of 3"]
-    assert [line["step"] for line in runs.curves(tmp_path)] == [1, 2, 3, 4, 5]
-    assert weights.card["then"]["1"]["schedule"]["steps"] == 3
-    # At such a rate nothing is learned; what it began with is still there.
-    before, after = trained[0].tensors(), weights.tensors()
-    assert np.allclose(before["centre.1.weight"], after["centre.1.weight"], atol=1e-3)
-
-
 def test_a_folder_of_another_spec_is_refused(trained: tuple[Weights, Silent]) -> None:
     other = spec(schedule={"steps": 3, "batch": 2})
     with pytest.raises(TrainingError, match=r"spec\.schedule\.steps was 2 and is now 3"):

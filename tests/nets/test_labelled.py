@@ -10,7 +10,7 @@ from epistem.imaging.normalize import normalize
 from epistem.nets.augment import Augment
 from epistem.nets.labelled import FromImages, Labelled, mirrored, split
 
-PLAIN = Augment(window_px=64, zoom=1.0, marks=0.0, jitter=0.0, towards=0.0)
+PLAIN = Augment(window_px=64, enlarge=1.0, shrink=1.0, marks=0.0, jitter=0.0, towards=0.0)
 
 
 def image(name: str, *places: tuple[int, int], shape: tuple[int, int] = (96, 80), ignored: bool = False) -> Labelled:

@@ -30,7 +30,6 @@ def values(**more: Any) -> dict[str, Any]:
 def test_what_a_spec_does_not_say_is_the_default():
     spec = spec_of(values())
     assert spec.augment == Augment()
-    assert [(stage.first_step, stage.fields) for stage in spec.stages] == [(1, ("some",))]
     assert spec.schedule.batch == 8
 
 
@@ -62,13 +61,9 @@ BAD = [
     ({"schedule": {"steps": "many"}}, "schedule.steps"),
     ({"schedule": {"steps": 0}}, "steps and batch of at least 1"),
     ({"schedule": 7}, "schedule is a table [schedule]"),
+    ({"augment": {"zom": 2}}, "[augment] has no zom"),
+    ({"augment": {"enlarge": 0.5}}, "enlarge and shrink of at least 1"),
     ({"augment": {"window_px": 100}}, "multiple of 32, not 100"),
-    ({"stages": [{"first_step": 2, "fields": ["some"]}]}, "begin at step 1"),
-    ({"stages": [{"first_step": 1, "fields": ["none"]}]}, "no fields none"),
-    ({"stages": [{"first_step": 1, "fields": ["some"], "augment": {"zom": 2}}]}, "stages.0.augment.zom"),
-    ({"then": [{"fields": ["some"]}]}, "[then.0] lacks schedule"),
-    ({"then": [{"schedule": {"steps": 0}}]}, "then.0.schedule"),
-    ({"then": [{"schedule": {"steps": 1}, "fields": ["none"]}]}, "then.0: there are no fields none"),
     ({"backgrounds": {"licence": "MIT", "files": [{"name": "a", "url": "b", "sha256": "c"}]}}, "64 hexadecimal"),
     ({"backgrounds": {"licence": "MIT", "files": []}}, "names no file"),
 ]

@@ -24,13 +24,13 @@ from epistem.detect.calibrate import (
     saved_field,
 )
 from epistem.nets import runs
-from epistem.nets.augment import FromFields, Stages
+from epistem.nets.augment import FromFields
 from epistem.nets.backgrounds import load_backgrounds
 from epistem.nets.engine import load_dense
 from epistem.nets.restore import export_onnx, keep
-from epistem.nets.spec import DetectorSpec, Stage, Then
+from epistem.nets.spec import DetectorSpec
 from epistem.nets.stars import Reading
-from epistem.nets.train import Schedule, Step, device_or_best
+from epistem.nets.train import CURVES, Step, device_or_best, read_curves
 from epistem.nets.weights import Weights
 from epistem.synth.fields import Recipe, make_fields
 
@@ -62,10 +62,11 @@ def train_from_spec(
     device = device_or_best(device)
     runs.claim(out, {"spec": spec.as_dict()})
     fields = _Fields(spec, out, workers, told)
+    told_of = partial(told.step, of=spec.schedule.steps)
     network: Any = runs.new_network(spec)
-    for folder, make, schedule in fields.to_learn():
-        told_of = partial(told.step, of=schedule.steps)
-        network = runs.learn(network, make, schedule, folder, device=device, workers=workers, told=told_of)
+    network = runs.learn(
+        network, fields.to_learn(), spec.schedule, out, device=device, workers=workers, told=told_of
+    )  # fmt: skip
     held_out = (fields.labelled("calibration", name) for name in spec.calibration)
     min_score, scores = _calibrate(out, spec.network, network, chain.from_iterable(held_out))
     tests = {}
@@ -84,18 +85,11 @@ class _Fields:
     def __init__(self, spec: DetectorSpec, out: Path, workers: int, told: Told) -> None:
         self.spec, self.out, self.workers, self.told = spec, out, workers, told
 
-    def to_learn(self) -> Iterator[tuple[Path, Stages, Schedule]]:
-        """The trainings: folder, samples, schedule."""
-        spec = self.spec
-        paths = {name: self._paths("fields", name) for name in spec.fields}
-
-        def source(part: Stage | Then) -> FromFields:
-            files = [path for name in part.fields or spec.fields for path in paths[name]]
-            return FromFields(files, part.augment or spec.augment)
-
-        yield self.out, Stages([(stage.first_step, source(stage)) for stage in spec.stages]), spec.schedule
-        for i, then in enumerate(spec.then, 1):
-            yield self.out / f"then-{i:02d}", Stages([(1, source(then))]), then.schedule
+    def to_learn(self) -> FromFields:
+        """Samples of the fields of all recipes."""
+        return FromFields(
+            [path for name in self.spec.fields for path in self._paths("fields", name)], self.spec.augment
+        )
 
     def labelled(self, where: str, name: str) -> Iterator[LabelledField]:
         """Fields with what is asked for in them, one after the other."""
@@ -190,7 +184,7 @@ def write_weights(
         except OSError as error:
             raise RecordError(f"{weights.onnx} could not be written: {error}; make room and run again") from error
     write_card(weights, card)
-    plot_curves(runs.curves(out), out / "curves.png")
+    plot_curves(read_curves(out / CURVES), out / "curves.png")
     return weights
 
 
@@ -213,7 +207,6 @@ def _card(
         },
         "schedule": plain["schedule"],
         "augment": plain["augment"],
-        **{part: {str(i): one for i, one in enumerate(plain.get(part, ()), 1)} for part in ("stages", "then")},
         "hardware": runs.hardware(device),
         "licences": {
             "initial_weights": initial_weights(spec.settings),

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from epistem.core.errors import SettingsError
 from epistem.core.instances import Instances, whole_boxes
 from epistem.core.micrograph import Micrograph
 from epistem.imaging.normalize import robust_scale
 from epistem.nets.sample import Sample
 from epistem.synth.fields import load_field
 
-FAINT, PLAIN = 3.5, 10.0  # d′ below the first is background, above the second an object, between neither
+FAINT, PLAIN = 3.5, 5.0  # d′ below the first is background, above the second an object, between neither
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Augment:
 
     Attributes:
         window_px: edge of the sample [px].
-        zoom: largest factor by which a window is enlarged or shrunk.
+        enlarge: largest factor by which a window is enlarged; pictures are often stored larger than they resolve.
+        shrink: largest factor by which it is shrunk.
         plain: d′ from which a simulated object is asked for.
         towards: share of windows laid so that they hold some object; the others lie anywhere.
         marks: share of windows that get blur, sharpening, noise, another gamma or JPEG, each.
@@ -36,7 +36,8 @@ class Augment:
     """
 
     window_px: int = 256
-    zoom: float = 1.6
+    enlarge: float = 3.0
+    shrink: float = 1.6
     towards: float = 0.6
     plain: float = PLAIN
     marks: float = 0.3
@@ -57,19 +58,6 @@ class FromFields:
         return sample(*self._kept[number], self.settings, rng)
 
 
-class Stages:
-    """Samples from one source after another: (first step, source), in order."""
-
-    def __init__(self, sources: Sequence[tuple[int, FromFields]]) -> None:
-        if not sources or sources[0][0] != 1:
-            raise SettingsError("the first source of samples begins at step 1")
-        self.sources = tuple(sources)
-
-    def __call__(self, rng: np.random.Generator, step: int) -> Sample:
-        now = [source for first, source in self.sources if first <= step][-1]
-        return now(rng, step)
-
-
 def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.random.Generator) -> Sample:
     """A window of a field, never the same twice.
 
@@ -81,9 +69,9 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
     """
     image = _scaled(pixels)
     edge = settings.window_px
-    zoom = (
-        float(np.exp(rng.uniform(-1, 1) * np.log(settings.zoom))) if settings.zoom > 1 and rng.random() < 0.6 else 1.0
-    )
+    zoom = 1.0
+    if rng.random() < 0.6:
+        zoom = float(np.exp(rng.uniform(-np.log(settings.shrink), np.log(settings.enlarge))))
     side = min(max(round(edge / zoom), 8), *image.shape)
     state = ignored_of(truth, settings.plain)
     top, left = _corner(truth, state, image.shape, side, settings.towards, rng)
@@ -186,13 +174,15 @@ def _flipped(box: NDArray[np.float64], axis: int, edge: int) -> NDArray[np.float
 
 
 def _marked(window: NDArray[np.float32], settings: Augment, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Blur, blurred noise, sharpening, gamma, 8 bit, JPEG, hot pixels, and another scale."""
+    """Blur (of some along one axis), blurred noise, sharpening, gamma, 8 bit, JPEG, hot pixels, and another scale."""
 
     def now() -> bool:
         return bool(rng.random() < settings.marks)
 
     if now():
-        window = ndimage.gaussian_filter(window, rng.uniform(0.3, 1.3))
+        along = float(np.exp(rng.uniform(np.log(0.3), np.log(2.5))))
+        across = along * (float(rng.uniform(0.2, 1)) if rng.random() < 0.3 else 1.0)
+        window = ndimage.gaussian_filter(window, (along, across))
     if now():
         noise = rng.standard_normal(window.shape, np.float32)
         sigma = rng.uniform(0, 1.5)

@@ -6,7 +6,6 @@
     FOLDER/fields/…          simulated fields
     FOLDER/checkpoint.pt     the last state kept
     FOLDER/curves.jsonl      losses
-    FOLDER/then-01/…         both of a further training
 """
 
 from __future__ import annotations
@@ -127,8 +126,8 @@ def learn(
 
 
 def steps_done(folder: Path) -> int:
-    """Step of the checkpoint, of the last training where several follow one another; 0 without one."""
-    path = [part / CHECKPOINT for part in parts(folder)][-1]
+    """Step of the checkpoint, 0 without one."""
+    path = folder / CHECKPOINT
     if not path.exists():
         return 0
     try:
@@ -137,24 +136,10 @@ def steps_done(folder: Path) -> int:
         return 0
 
 
-def parts(folder: Path) -> list[Path]:
-    """Folders of the trainings that followed one another: this one, then-01, then-02…"""
-    return [folder, *sorted(part for part in folder.glob("then-*") if (part / CHECKPOINT).exists())]
-
-
-def curves(folder: Path) -> list[dict[str, float]]:
-    """Losses of all its trainings, steps counted through."""
-    lines: list[dict[str, float]] = []
-    for part in parts(folder):
-        before = lines[-1]["step"] if lines else 0
-        lines += [line | {"step": line["step"] + before} for line in read_curves(part / CURVES)]
-    return lines
-
-
 def seconds_spent(folder: Path) -> float:
     """Time of all steps by the curves, whatever number of starts they took [s]."""
     total, before = 0.0, 0.0
-    for line in curves(folder):
+    for line in read_curves(folder / CURVES):
         total += line["seconds"] * (line["step"] - before)
         before = line["step"]
     return total

@@ -6,8 +6,6 @@
     [settings]                          of the network; pretrained = true begins from ImageNet weights
     [fields.NAME]                       a Recipe of simulated fields it learns from
     [schedule] [augment]                how long, how fast, on what windows
-    [[stages]]                          from which step on it learns from which fields
-    [[then]]                            further trainings, each with a schedule of its own
     [calibration.NAME]                  a Recipe of held-out fields for scores and threshold
     [tests.NAME]                        a Recipe of fields on which the finished weights are scored
     [backgrounds]                       recorded cavity-free fields to put cavities on
@@ -33,36 +31,6 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """From which step on it learns from what.
-
-    Attributes:
-        first_step: from 1.
-        fields: names of recipes.
-        augment: how a window is changed; None takes the spec's.
-    """
-
-    first_step: int
-    fields: tuple[str, ...]
-    augment: Augment | None = None
-
-
-@dataclass(frozen=True)
-class Then:
-    """Trained further, from the weights that came before, with a schedule of its own.
-
-    Attributes:
-        schedule: how long and how fast.
-        fields: names of recipes; all if none is named.
-        augment: how a window is changed; None takes the spec's.
-    """
-
-    schedule: Schedule
-    fields: tuple[str, ...] = ()
-    augment: Augment | None = None
-
-
-@dataclass(frozen=True)
 class DetectorSpec:
     """Everything that makes a detector, the seeds included.
 
@@ -73,8 +41,6 @@ class DetectorSpec:
         calibration: by name, what its scores and its threshold are chosen on.
         schedule: how long and how fast it learns; its seed is that of new weights too.
         augment: how a window is changed.
-        stages: when it learns from which fields; from all of them from the first step on, if there are none.
-        then: further trainings, one after the other.
         backgrounds: recorded fields, for the recipes that ask for them.
         tests: by name, what the finished weights are scored on.
     """
@@ -85,15 +51,13 @@ class DetectorSpec:
     schedule: Schedule
     settings: Mapping[str, Any] = field(default_factory=dict)
     augment: Augment = field(default_factory=Augment)
-    stages: tuple[Stage, ...] = ()
-    then: tuple[Then, ...] = ()
     backgrounds: Backgrounds | None = None
     tests: Mapping[str, Recipe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            object.__setattr__(self, "stages", (Stage(1, tuple(self.fields)),))
-        _check_stages(self)
+        if all(recipe.empty == 1 for recipe in self.fields.values()):
+            raise SettingsError("there is nothing to learn without [fields.NAME] with cavities; add some")
+        _check_augment(self.augment)
         for where in ("fields", "calibration", "tests"):
             for name, recipe in getattr(self, where).items():
                 _check_recipe(f"{where}.{name}", recipe, self.backgrounds is not None)
@@ -102,8 +66,7 @@ class DetectorSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the same for the same spec."""
-        plain = asdict(self)
-        return plain if self.then else {name: value for name, value in plain.items() if name != "then"}
+        return asdict(self)
 
 
 def read_spec(path: Path) -> DetectorSpec:
@@ -141,8 +104,6 @@ def spec_of(values: Mapping[str, Any]) -> DetectorSpec:
         schedule=read(Schedule, values["schedule"], "schedule"),
         settings=settings,
         augment=read(Augment, _table(values, "augment"), "augment"),
-        stages=tuple(read(Stage, one, f"stages.{i}") for i, one in enumerate(_list(values, "stages"))),
-        then=tuple(read(Then, one, f"then.{i}") for i, one in enumerate(_list(values, "then"))),
         backgrounds=read(Backgrounds, values["backgrounds"], "backgrounds") if "backgrounds" in values else None,
         tests=_recipes(values, "tests"),
     )
@@ -200,31 +161,6 @@ def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table
 
 
-def _list(values: Mapping[str, Any], name: str) -> list[Any]:
-    listed = values.get(name, [])
-    if not isinstance(listed, list):
-        raise SettingsError(f"{name} are tables [[{name}]], not {listed!r}")
-    return listed
-
-
-def _check_stages(spec: DetectorSpec) -> None:
-    first = [stage.first_step for stage in spec.stages]
-    if first[0] != 1 or first != sorted(set(first)) or first[-1] > spec.schedule.steps:
-        raise SettingsError(
-            f"stages begin at step 1 and each later than the one before, up to step {spec.schedule.steps}, not at "
-            f"{first}"
-        )
-    parts: dict[str, Stage | Then] = {f"stages.{i}": stage for i, stage in enumerate(spec.stages)}
-    parts |= {f"then.{i}": then for i, then in enumerate(spec.then)}
-    for where, part in parts.items():
-        names = part.fields or tuple(spec.fields)
-        if unknown := sorted(set(names) - set(spec.fields)):
-            raise SettingsError(f"{where}: there are no fields {', '.join(unknown)}; add [fields.{unknown[0]}]")
-        if all(spec.fields[name].empty == 1 for name in names):
-            raise SettingsError(f"{where} has no fields with cavities; there is nothing to learn")
-        _check_augment(part.augment or spec.augment)
-
-
 def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
     if recipe.number < 1:
         raise SettingsError(f"{name}.number is at least 1, not {recipe.number}")
@@ -237,8 +173,9 @@ def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
 def _check_augment(augment: Augment) -> None:
     if augment.window_px < ALIGNMENT or augment.window_px % ALIGNMENT:
         raise SettingsError(f"window_px of [augment] is a multiple of {ALIGNMENT}, not {augment.window_px}")
-    if augment.zoom < 1 or augment.jitter < 0 or not (0 <= augment.towards <= 1 and 0 <= augment.marks <= 1):
+    shares = (augment.towards, augment.marks)
+    if min(augment.enlarge, augment.shrink) < 1 or augment.jitter < 0 or not all(0 <= share <= 1 for share in shares):
         raise SettingsError(
-            "[augment] wants zoom of at least 1, jitter of at least 0, towards and marks from 0 to 1; it has "
-            f"{augment}"
+            "[augment] wants enlarge and shrink of at least 1, jitter of at least 0, towards and marks from 0 to 1; "
+            f"it has {augment}"
         )

@@ -45,6 +45,7 @@ class _Spread:
         drift_px: longest way during the exposure [px].
         keV: beams to choose from [keV].
         speckle_rad: of the amorphous skin; None is weak, the more the harder the scene [rad].
+        bubbles: share of the scenes with cavities of 12 px and more that have small bubbles besides.
     """
 
     pixel_nm: tuple[float, float]
@@ -58,6 +59,7 @@ class _Spread:
     drift_px: float
     keV: tuple[float, ...]
     speckle_rad: tuple[float, float] | None = None
+    bubbles: float = 0.15
 
 
 _SPREADS: dict[str, _Spread] = {
@@ -73,6 +75,7 @@ _SPREADS: dict[str, _Spread] = {
         drift_px=2.0,
         keV=(200.0, 300.0),
         speckle_rad=(0.03, 0.25),
+        bubbles=0.5,
     ),
     "A": _Spread(
         pixel_nm=(0.1, 0.7),
@@ -121,6 +124,7 @@ _SPREADS: dict[str, _Spread] = {
         thickness_nm=(30, 200),
         drift_px=3.0,
         keV=(100.0, 200.0, 300.0),
+        bubbles=0.4,
     ),
 }
 
@@ -186,7 +190,7 @@ def _cavities(
     share = rng.uniform(0.08, 0.5)
     area_px = np.pi / 4 * diameter_px**2 * (1 + share**2)
     cover = _log_uniform(spread.cover, rng)
-    bubbles = rng.random() < 0.15 and diameter_px > 12
+    bubbles = rng.random() < spread.bubbles and diameter_px > 12
     return {
         "diameter_nm": diameter_nm,
         "diameter_sd_nm": share * diameter_nm,
