@@ -121,27 +121,37 @@ def test_the_smaller_of_two_overlapping_objects_has_the_pixels() -> None:
     assert d_prime(both[[1, 0]], moved, without).tolist() == [small, large]
 
 
+def against_the_bare_foil(scene: CavityScene, cavities: Cavities, left: list[int]) -> Plane:
+    """d′ of the cavities, as if only those `left` were in the foil before they came."""
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(0).spawn(5)]
+    foil = make_foil(scene, streams[1], streams[2], streams[4])
+    before, after = (expected_electrons(scene, foil, some) for some in (cavities.take(np.array(left, int)), cavities))
+    return d_prime(true_instances(scene, cavities), after - before, before)
+
+
 def test_a_small_cavity_in_the_fringe_of_a_large_one_is_judged_against_it() -> None:
     fringe = replace(PLAIN, defocus_nm=-2500.0, dose_e_per_A2=400.0)
     pair = spheres(13.0, 1.5, apart_nm=7.3)
-    seen = judged(fringe, pair)
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(0).spawn(5)]
-    foil = make_foil(fringe, streams[1], streams[2], streams[4])
-    nothing, large, both = (
-        expected_electrons(fringe, foil, some) for some in (NO_CAVITIES, pair.take(np.array([0])), pair)
-    )
-    truth = true_instances(fringe, pair)
-    against_bare, against_large = (
-        d_prime(truth, both - nothing, nothing)[1],
-        d_prime(truth[[1]], both - large, large)[0],
-    )
-    assert seen[1] == pytest.approx(against_large)
-    assert seen[1] < 0.5 * against_bare
+    seen = judged(fringe, pair)[1]
+    assert seen == pytest.approx(against_the_bare_foil(fringe, pair, [0])[1], rel=0.05)
+    assert seen < 0.5 * against_the_bare_foil(fringe, pair, [])[1]
 
 
-def test_cavities_of_about_one_size_are_judged_against_the_bare_foil() -> None:
-    alone, with_another = judged(PLAIN, spheres(6.0)), judged(PLAIN, spheres(6.0, 4.0, apart_nm=16.0))
-    assert with_another[0] == pytest.approx(alone[0], rel=0.02)
+def test_cavities_of_more_than_a_third_of_the_largest_are_judged_against_the_bare_foil() -> None:
+    fringe = replace(PLAIN, defocus_nm=-2500.0, dose_e_per_A2=400.0)
+    pair = spheres(13.0, 4.5, apart_nm=9.0)
+    assert judged(fringe, pair) == pytest.approx(against_the_bare_foil(fringe, pair, []).tolist())
+
+
+def test_a_mirrored_image_is_judged_alike() -> None:
+    rng, labels = np.random.default_rng(0), np.zeros((96, 128), int)
+    labels[20:29, 3:15], labels[60:90, 70:95] = 1, 2
+    change = ndimage.gaussian_filter(5.0 * (labels > 0), 2)
+    without = 100 + 5 * ndimage.gaussian_filter(rng.standard_normal((96, 128)), 1)
+    for judge in (d_prime, contrast_to_noise):
+        seen = judge(Instances.from_labels(labels), change, without)
+        mirrored = judge(Instances.from_labels(labels[::-1, ::-1]), change[::-1, ::-1], without[::-1, ::-1])
+        assert mirrored == pytest.approx(seen, rel=1e-6)
 
 
 def test_contrast_to_noise_follows_change_dose_and_texture() -> None:
