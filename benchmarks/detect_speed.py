@@ -29,8 +29,8 @@ from epistem.detect.calibrate import ASKED, LabelledField, best_threshold, colle
 from epistem.imaging.normalize import normalize
 from epistem.nets.augment import Augment, FromFields
 from epistem.nets.dense import CavityDense, DenseSettings
-from epistem.nets.maskrcnn import stock
 from epistem.nets.runs import hardware
+from epistem.nets.stock import stock
 from epistem.nets.train import Schedule, Step, fit
 from epistem.synth.fields import Recipe, make_fields
 from epistem.synth.sets import SETS

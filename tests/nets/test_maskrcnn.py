@@ -16,9 +16,11 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform  # n
 from torchvision.ops import box_iou  # noqa: E402
 
 from epistem.nets import maskrcnn  # noqa: E402
-from epistem.nets.maskrcnn import PUBLISHED, SMALL, CavityMaskRCNN, DetectionLimit, stock  # noqa: E402
+from epistem.nets.maskrcnn import PUBLISHED, SMALL, CavityMaskRCNN  # noqa: E402
+from epistem.nets.regions import DetectionLimit, crop_of, in_image, mask_targets, target_of  # noqa: E402
 from epistem.nets.restore import build  # noqa: E402
 from epistem.nets.sample import Sample  # noqa: E402
+from epistem.nets.stock import stock  # noqa: E402
 
 TINY = replace(
     SMALL,
@@ -104,7 +106,7 @@ def test_images_of_a_batch_are_padded_to_whole_cells_of_the_coarsest_map():
 
 def test_anchors_and_proposals_on_an_ignored_object_are_neither_positive_nor_negative():
     net = fresh()
-    target = maskrcnn._target(discs((16, 16, 8), (44, 44, 8), ignored=[True, False]).truth, torch.ones(2))
+    target = target_of(discs((16, 16, 8), (44, 44, 8), ignored=[True, False]).truth, torch.ones(2))
     boxes = torch.tensor(
         [
             [8.0, 8, 24, 24],  # the ignored object
@@ -259,7 +261,7 @@ def test_a_resized_image_gives_boxes_in_its_own_pixels():
     net.heads.register_forward_hook(lambda module, args, out: resized.append(out[0][0]["boxes"]))
     found = net.detect(discs(shape=(40, 64)).image)
     assert found.boxes[0] * 3 == pytest.approx(resized[0][0, [1, 0, 3, 2]].numpy(), abs=1e-3)
-    target = maskrcnn._target(discs((20, 20, 8)).truth, torch.tensor([3.0, 3.0]))
+    target = target_of(discs((20, 20, 8)).truth, torch.tensor([3.0, 3.0]))
     assert target["boxes"].tolist() == [[36, 36, 84, 84]]
 
 
@@ -271,7 +273,7 @@ def test_what_a_network_saw_before_does_not_change_what_it_finds():
 
 
 def test_only_pixels_whose_centre_is_in_the_box_can_be_in_the_mask():
-    crop = maskrcnn._crop(np.ones((28, 28), np.float32), np.array([0.6, 0.2, 3.4, 2.6]))
+    crop = crop_of(np.ones((28, 28), np.float32), np.array([0.6, 0.2, 3.4, 2.6]))
     assert crop.tolist() == [[False] * 3, [True] * 3, [True] * 3, [False] * 3]
 
 
@@ -280,22 +282,20 @@ def test_only_pixels_whose_centre_is_in_the_box_can_be_in_the_mask():
 @pytest.mark.parametrize("radius", [2.0, 4.0, 11.0, 40.0])
 def test_a_mask_cut_into_28_cells_and_put_back_is_the_mask(radius, grown_px, scale):
     truth = discs((45.3, 50.6, radius), (20, 8, 3), shape=(96, 100)).truth
-    target = maskrcnn._target(truth, torch.full((2,), scale))
+    target = target_of(truth, torch.full((2,), scale))
     grown = target["boxes"] + torch.tensor([-1, -1, 1, 1]) * grown_px * scale
-    shares = maskrcnn._mask_targets(target, grown, torch.arange(2)).numpy()
-    boxes = maskrcnn._in_image(grown / scale, truth.shape)
+    shares = mask_targets(target, grown, torch.arange(2)).numpy()
+    boxes = in_image(grown / scale, truth.shape)
     for share, box, true in zip(shares, boxes, truth.masks(), strict=True):
         row, col = np.subtract([true.rows.start, true.cols.start], whole_boxes(box[None])[0, :2])
-        want = np.zeros_like(crop := maskrcnn._crop(share, box))
+        want = np.zeros_like(crop := crop_of(share, box))
         want[row : row + true.crop.shape[0], col : col + true.crop.shape[1]] = true.crop
         assert (crop ^ want).sum() <= 0.03 * want.sum()
 
 
 def test_a_mask_target_is_centred_in_a_centred_box():
     truth = Instances.from_labels(np.pad(np.ones((4, 4), int), 6))
-    share = maskrcnn._mask_targets(
-        maskrcnn._target(truth, torch.ones(2)), torch.tensor([[4.0, 4, 12, 12]]), torch.tensor([0])
-    )
+    share = mask_targets(target_of(truth, torch.ones(2)), torch.tensor([[4.0, 4, 12, 12]]), torch.tensor([0]))
     torch.testing.assert_close(share, share.flip(1, 2))
     assert share.sum() * (8 / 28) ** 2 == pytest.approx(16, rel=0.01)
 

@@ -19,7 +19,6 @@ from epistem.core import (
 )
 from epistem.synth.cavities import CavityScene, simulate
 from epistem.synth.degrade import (
-    _noise_sd,
     blur,
     charging,
     contrast,
@@ -29,6 +28,7 @@ from epistem.synth.degrade import (
     drift,
     gamma,
     jpeg,
+    noise_sd,
     rescale,
     rescale_truth,
 )
@@ -58,7 +58,7 @@ def stripe() -> Micrograph:
 
 
 def noise(micrograph: Micrograph) -> float:
-    return _noise_sd(micrograph, micrograph.pixels.astype(float))
+    return noise_sd(micrograph, micrograph.pixels.astype(float))
 
 
 @pytest.mark.parametrize("electrons", [2.0, 40.0, 1000.0])
