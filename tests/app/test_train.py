@@ -103,6 +103,8 @@ def test_a_card_tells_data_seed_time_hardware_scores_and_licences(trained: tuple
     text = (weights.path.parent / "card.md").read_text("utf-8")
     assert weights.hash in text
     assert "none: random, from the seed" in text
+    assert "### Calibration\n" in text
+    assert "| some | A:under clear 1 | 2 | 96, 96 | 7 |" in text
 
 
 def test_scores_are_calibrated_and_the_threshold_is_among_them(trained: tuple[Weights, Silent]) -> None:

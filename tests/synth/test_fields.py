@@ -91,8 +91,9 @@ def test_no_field_is_an_empty_folder(tmp_path: Path) -> None:
 def test_a_saved_field_comes_back_with_masks_and_columns(tmp_path: Path, on_backgrounds: float) -> None:
     field = draw_field(replace(RECIPE, empty=0.0, on_backgrounds=on_backgrounds), 0, BACKGROUNDS)
     save_field(tmp_path / "field.npz", field)
-    pixels, truth = load_field(tmp_path / "field.npz")
+    pixels, truth, pixel_nm = load_field(tmp_path / "field.npz")
     assert len(truth) > 0
+    assert pixel_nm == field.micrograph.needs_calibration().row_nm
     assert np.array_equal(pixels, field.micrograph.pixels)
     assert pixels.dtype == np.uint16
     assert truth.shape == field.truth.shape
@@ -108,7 +109,7 @@ def test_a_saved_field_comes_back_with_masks_and_columns(tmp_path: Path, on_back
 def test_an_empty_field_comes_back_empty(tmp_path: Path) -> None:
     field = draw_field(replace(RECIPE, empty=1.0), 0)
     save_field(tmp_path / "field.npz", field)
-    pixels, truth = load_field(tmp_path / "field.npz")
+    pixels, truth, _ = load_field(tmp_path / "field.npz")
     assert pixels.shape == truth.shape == RECIPE.shape
     assert len(truth) == 0
     assert set(truth.columns) == set(field.truth.columns)

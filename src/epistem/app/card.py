@@ -51,16 +51,24 @@ def write_card(weights: Weights, card: Mapping[str, Any]) -> Path:
     return path
 
 
-def _section(values: Mapping[str, Any]) -> list[str]:
-    """A row an entry; entries that all have the same keys make a table of their own."""
+def _section(values: Mapping[str, Any], level: int = 3) -> list[str]:
+    """A row an entry; entries that all have the same keys make a table of their own, as do tables within it."""
     rows = list(values.values())
     if rows and all(isinstance(row, Mapping) and list(row) == list(rows[0]) for row in rows):
         names = list(rows[0])
         lines = ["| | " + " | ".join(map(_words, names)) + " |", "|---|" + "--:|" * len(names)]
         cells = {key: " | ".join(map(_cell, row.values())) for key, row in values.items()}
         return lines + [f"| {_words(key)} | {row} |" for key, row in cells.items()]
+    tables = {key: one for key, one in values.items() if _is_table(one)}
     lines = ["| | |", "|---|---|"]
-    return lines + [f"| {_words(key)} | {_cell(value)} |" for key, value in values.items()]
+    lines += [f"| {_words(key)} | {_cell(value)} |" for key, value in values.items() if key not in tables]
+    for key, one in tables.items():
+        lines += ["", f"{'#' * level} {_words(key).capitalize()}", "", *_section(one, level + 1)]
+    return lines
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values())
 
 
 def _words(name: str) -> str:
@@ -75,7 +83,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_words(key)} {_cell(one)}" for key, one in value.items()) or "–"
     if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value)) or "–"
+        parts = (" ".join(map(_cell, one)) if isinstance(one, list | tuple) else _cell(one) for one in value)
+        return ", ".join(parts) or "–"
     return str(value).replace("|", "\\|")
 
 

@@ -85,9 +85,7 @@ def saved_field(path: Path, rule: Rule) -> LabelledField:
     Raises:
         ReadError: not a whole field.
     """
-    pixels, truth = load_field(path)
-    with np.load(path, allow_pickle=False) as file:
-        pixel_nm = float(file["pixel_nm"])
+    pixels, truth, pixel_nm = load_field(path)
     micrograph = Micrograph(pixels, Calibration(pixel_nm, pixel_nm, "simulation"), name=path.stem)
     return split(micrograph, truth, rule(truth, pixel_nm))
 

@@ -54,7 +54,8 @@ class FromFields:
     def __call__(self, rng: np.random.Generator, step: int = 1) -> Sample:
         number = int(rng.integers(len(self.paths)))
         if number not in self._kept:
-            self._kept[number] = load_field(self.paths[number])
+            field = load_field(self.paths[number])
+            self._kept[number] = field.pixels, field.truth
         return sample(*self._kept[number], self.settings, rng)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,8 +162,16 @@ def save_field(path: Path, field: Simulated) -> None:
         part.unlink(missing_ok=True)
 
 
-def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
-    """Pixels and truth of a saved field.
+class SavedField(NamedTuple):
+    """Grey values (H, W), the objects in them, and the size of a pixel [nm]."""
+
+    pixels: NDArray[Any]
+    truth: Instances
+    pixel_nm: float
+
+
+def load_field(path: Path) -> SavedField:
+    """A field that was saved.
 
     Raises:
         ReadError: not a whole field.
@@ -171,7 +179,7 @@ def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
     try:
         # Opened here: what np.load opens itself stays open where it refuses a broken zip.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            pixels, boxes, sizes = file["pixels"], file["boxes"], file["sizes"]
+            pixels, boxes, sizes, pixel_nm = file["pixels"], file["boxes"], file["sizes"], float(file["pixel_nm"])
             flat = np.unpackbits(file["bits"], count=int(sizes.prod(axis=1).sum())).astype(bool)
             columns = {name[7:]: file[name] for name in file.files if name.startswith("column_")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -179,4 +187,5 @@ def load_field(path: Path) -> tuple[NDArray[Any], Instances]:
     starts = np.cumsum(sizes.prod(axis=1)) - sizes.prod(axis=1)
     crops = tuple(flat[start : start + size.prod()].reshape(size) for start, size in zip(starts, sizes, strict=True))
     shape = (int(pixels.shape[0]), int(pixels.shape[1]))
-    return pixels, Instances.from_boxes(shape, boxes, classes=("cavity",), crops=crops, columns=columns)
+    truth = Instances.from_boxes(shape, boxes, classes=("cavity",), crops=crops, columns=columns)
+    return SavedField(pixels, truth, pixel_nm)

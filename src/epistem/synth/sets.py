@@ -22,6 +22,7 @@ import numpy as np
 
 from epistem.core.errors import SettingsError, UnknownName
 from epistem.synth.cavities import CavityScene
+from epistem.synth.optics import interaction_rad_per_V_nm
 
 SetName = Literal["A:over", "A:under", "B", "C", "wide", "speckled"]
 Severity = Literal["clear", "hard", "any"]
@@ -44,7 +45,8 @@ class _Spread:
         thickness_nm: foil besides what the cavities need [nm].
         drift_px: longest way during the exposure [px].
         keV: beams to choose from [keV].
-        speckle_rad: of the amorphous skin; None is weak, the more the harder the scene [rad].
+        speckle_d_prime: d′ of the mean cavity if the grain of an amorphous skin were all the noise; None is weak
+            grain, the more the harder the scene.
         bubbles: share of the scenes with cavities of 12 px and more that have small bubbles besides.
     """
 
@@ -58,7 +60,7 @@ class _Spread:
     thickness_nm: tuple[float, float]
     drift_px: float
     keV: tuple[float, ...]
-    speckle_rad: tuple[float, float] | None = None
+    speckle_d_prime: tuple[float, float] | None = None
     bubbles: float = 0.15
 
 
@@ -74,7 +76,7 @@ _SPREADS: dict[str, _Spread] = {
         thickness_nm=(30, 150),
         drift_px=2.0,
         keV=(200.0, 300.0),
-        speckle_rad=(0.03, 0.25),
+        speckle_d_prime=(4, 40),
         bubbles=0.5,
     ),
     "A": _Spread(
@@ -219,8 +221,8 @@ def _foil(spread: _Spread, hard: float, settings: dict[str, Any], rng: np.random
         "texture_scale": float(np.clip(_log_uniform((0.5, 3.0), rng) * pixel_nm / 0.3, 0.2, 8)),
         "background": float(strength * rng.choice([0, 1]) * rng.uniform(0.1, 1.0)),
         "speckle_rad": (
-            _log_uniform(spread.speckle_rad, rng)
-            if spread.speckle_rad
+            _speckle_rad(_log_uniform(spread.speckle_d_prime, rng), settings)
+            if spread.speckle_d_prime
             else float(strength * _log_uniform((0.005, 0.12), rng)) * min(pixel_nm / 0.2, 1.0)
         ),
         "speckle_length_nm": sometimes(0.5, _log_uniform((0.5, 3), rng) * pixel_nm),
@@ -235,3 +237,14 @@ def _foil(spread: _Spread, hard: float, settings: dict[str, Any], rng: np.random
         "precipitates": sometimes(0.3, _log_uniform((1, 40), rng)),
         "precipitate_nm": _log_uniform((0.4, 1.5), rng) * diameter_nm,
     }
+
+
+def _speckle_rad(d_prime: float, settings: dict[str, Any]) -> float:
+    """Grain against which a sphere of the mean diameter has this d′, whatever the lens does to both.
+
+    A matched filter of the sphere's phase φ₀·√(1 − (2r/d)²) has d′² = ∫φ² / s² = φ₀²·π·d²/8 / s² in white noise of s
+    over 1 nm². Above 0.3 rad it would be no weak phase.
+    """
+    diameter_nm: float = settings["diameter_nm"]
+    phase = interaction_rad_per_V_nm(settings["beam_keV"]) * settings["mean_inner_potential_V"] * diameter_nm
+    return min(float(np.sqrt(np.pi / 8)) * phase * diameter_nm / d_prime, 0.3)
