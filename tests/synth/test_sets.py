@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from epistem.core.errors import SettingsError, UnknownName
 from epistem.synth.cavities import CavityScene, simulate
-from epistem.synth.sets import SetName, Severity, draw_scene
+from epistem.synth.sets import SetName, Severity, _speckle_rad, draw_scene
+from epistem.synth.shapes import Cavities
 
 
 def scenes(name: SetName, severity: Severity = "any", n: int = 150) -> list[CavityScene]:
@@ -97,6 +98,23 @@ def test_cavities_are_harder_to_see_in_hard_scenes_than_in_the_clear_ones_of_the
         truths = [simulate(scene, seed=s, judge=True).truth for s, scene in enumerate(drawn)]
         seen.append(np.median(np.concatenate([truth.columns["d_prime"] for truth in truths])))
     assert seen[1] < 0.7 * seen[0]
+
+
+def test_grain_leaves_the_mean_cavity_of_speckled_scenes_a_d_prime_as_asked_for() -> None:
+    microscope = {"beam_keV": 200.0, "mean_inner_potential_V": 20.0, "diameter_nm": 3.0}
+    scene = CavityScene(
+        shape=(160, 160), pixel_nm=0.2, number=0, background=0, thickness_sd=0, camera_blur_px=0, cs_mm=0,
+        defocus_nm=500, semiangle_mrad=0.1, mean_free_path_nm=1e9, dose_e_per_A2=1e7, mean_inner_potential_V=20,
+    )  # fmt: skip
+    alone = Cavities(np.array([16.0]), np.array([16.0]), np.array([50.0]), np.array([3.0]))
+
+    def seen(asked: float) -> float:
+        grainy = replace(scene, speckle_rad=_speckle_rad(asked, microscope))
+        truths = [simulate(grainy, seed=s, cavities=alone, judge=True).truth for s in range(6)]
+        return float(np.mean([truth.columns["d_prime"][0] for truth in truths]))
+
+    assert 0.4 * 12 < seen(12.0) < 12
+    assert seen(24.0) == pytest.approx(2 * seen(12.0), rel=0.2)
 
 
 def test_an_unknown_set_or_severity_is_refused_with_those_there_are() -> None:

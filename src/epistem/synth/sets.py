@@ -45,7 +45,7 @@ class _Spread:
         thickness_nm: foil besides what the cavities need [nm].
         drift_px: longest way during the exposure [px].
         keV: beams to choose from [keV].
-        speckle_d_prime: d′ of the mean cavity if the grain of an amorphous skin were all the noise; None is weak
+        speckle_d_prime: largest d′ that the mean cavity can have in the grain of an amorphous skin; None is weak
             grain, the more the harder the scene.
         bubbles: share of the scenes with cavities of 12 px and more that have small bubbles besides.
     """
@@ -240,11 +240,12 @@ def _foil(spread: _Spread, hard: float, settings: dict[str, Any], rng: np.random
 
 
 def _speckle_rad(d_prime: float, settings: dict[str, Any]) -> float:
-    """Grain against which a sphere of the mean diameter has this d′, whatever the lens does to both.
+    """Grain against which a sphere of the mean diameter has this d′ at most, whatever the lens does to both.
 
     A matched filter of the sphere's phase φ₀·√(1 − (2r/d)²) has d′² = ∫φ² / s² = φ₀²·π·d²/8 / s² in white noise of s
-    over 1 nm². Above 0.3 rad it would be no weak phase.
+    over 1 nm². `visibility.d_prime` gives about half of it: it knows the noise from the image itself. Above 0.3 rad it
+    would be no weak phase.
     """
     diameter_nm: float = settings["diameter_nm"]
     phase = interaction_rad_per_V_nm(settings["beam_keV"]) * settings["mean_inner_potential_V"] * diameter_nm
-    return min(float(np.sqrt(np.pi / 8)) * phase * diameter_nm / d_prime, 0.3)
+    return float(min(np.sqrt(np.pi / 8) * phase * diameter_nm / d_prime, 0.3))
