@@ -243,8 +243,8 @@ def _speckle_rad(d_prime: float, settings: dict[str, Any]) -> float:
     """Grain against which a sphere of the mean diameter has this d′ at most, whatever the lens does to both.
 
     A matched filter of the sphere's phase φ₀·√(1 − (2r/d)²) has d′² = ∫φ² / s² = φ₀²·π·d²/8 / s² in white noise of s
-    over 1 nm². `visibility.d_prime` gives about half of it: it knows the noise from the image itself. Above 0.3 rad it
-    would be no weak phase.
+    over 1 nm². `visibility.d_prime` gives about half of it: it knows the noise from the image itself. Above 0.3 rad,
+    where it ends, it would be no weak phase.
     """
     diameter_nm: float = settings["diameter_nm"]
     phase = interaction_rad_per_V_nm(settings["beam_keV"]) * settings["mean_inner_potential_V"] * diameter_nm
