@@ -1,8 +1,8 @@
 """The dense network, our Mask R-CNN and torchvision's stock one on one CPU: main.detect_speed_ratio.
 
 All three begin from random weights, see the same windows of the same simulated fields, and get the threshold that is
-best on the same calibration fields. Then F1 of each on the same held-out fields, and in turns the time of one field of
-512²: the dense one as `analyze` runs it, by onnxruntime with the shipped weights, the others by torch as trained here.
+best on the same calibration fields. Then F1 of each on the same held-out fields, and in turns the time of one field
+of 512²: the dense one as `analyze` runs it, by onnxruntime with the shipped weights, the others by torch as trained.
 
 So few windows teach none what it can learn, and the stock one least: its 44 million parameters are meant to begin
 from ImageNet or COCO weights. The times do not depend on that.
