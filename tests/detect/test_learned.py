@@ -81,16 +81,21 @@ def local(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def by_eye(monkeypatch, weights) -> list[tuple[int, ...]]:
-    """The detector with `local` for a network and a halo of 64 px; sizes of the windows it was given."""
+def by_eye(monkeypatch, weights, request) -> list[tuple[int, ...]]:
+    """The detector with `local` for a network and a halo of 64 px; sizes of the windows it was given.
+
+    It looks at the image as it is, or at the binnings of the test's mark.
+    """
     seen: list[tuple[int, ...]] = []
+    mark = request.node.get_closest_marker("binnings")
+    reading = Reading(binnings=mark.args if mark else (1,))
 
     def maps(image: NDArray[np.float32]) -> NDArray[np.float32]:
         seen.append(image.shape)
         return local(image)
 
     monkeypatch.setattr(learned, "HALO_PX", 64)
-    monkeypatch.setattr(learned, "load_dense", lambda *_: Loaded(maps, weights, Reading(), "torch"))
+    monkeypatch.setattr(learned, "load_dense", lambda *_: Loaded(maps, weights, reading, "torch"))
     return seen
 
 
@@ -108,6 +113,43 @@ def test_windows_change_neither_objects_nor_their_order(by_eye, shape, tile_px):
     for one, other in zip(tiled.masks(), whole.masks(), strict=True):
         np.testing.assert_array_equal(one.crop, other.crop)
     assert max(max(window) for window in by_eye) <= tile_px + 128 < max(shape) or len(by_eye) == 1
+
+
+@pytest.mark.binnings(1, 2, 3)
+@pytest.mark.parametrize("shape", [(301, 423), (193, 65)])
+def test_windows_change_nothing_in_binned_looks_either(by_eye, shape):
+    image = blobs(*shape)
+    whole = CavityDense(min_score=0.2, tile_px=4096)(image)
+    assert by_eye == [shape, (shape[0] // 2, shape[1] // 2), (shape[0] // 3, shape[1] // 3)]
+    tiled = CavityDense(min_score=0.2, tile_px=64)(image)
+    assert len(whole) >= 4
+    np.testing.assert_array_equal(tiled.boxes, whole.boxes)
+    np.testing.assert_array_equal(tiled.score, whole.score)
+
+
+@pytest.mark.binnings(2)
+def test_what_a_binned_look_finds_lies_where_it_is_with_its_size(by_eye):
+    rows, cols = np.ogrid[:161, :200]
+    image = np.random.default_rng(0).normal(0, 1, (161, 200)) + 60 * (np.hypot(rows - 70, cols - 120) < 18)
+    found = CavityDense(min_score=0.5)(Micrograph(image))
+    assert by_eye == [(80, 100)]
+    assert len(found) == 1
+    np.testing.assert_allclose(found.centres[0], (70, 120), atol=4)
+    # `local` says radii of 9.0 to 9.3 px of what it is shown.
+    assert found.boxes[0, 2] - found.boxes[0, 0] == pytest.approx(36.6, abs=1)
+
+
+@pytest.mark.binnings(1, 2)
+def test_an_object_that_both_looks_find_is_one(by_eye):
+    rows, cols = np.ogrid[:160, :160]
+    image = np.random.default_rng(0).normal(0, 1, (160, 160)) + 60 * (np.hypot(rows - 80, cols - 80) < 14)
+    assert len(CavityDense(min_score=0.5)(Micrograph(image))) == 1
+
+
+@pytest.mark.binnings(1, 2)
+def test_an_image_too_small_to_bin_is_looked_at_as_it_is(by_eye):
+    CavityDense()(Micrograph(np.zeros((1, 40))))
+    assert by_eye == [(1, 40)]
 
 
 def test_objects_on_the_seams_of_windows_are_found_once(by_eye):

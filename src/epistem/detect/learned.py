@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epistem import __version__
 from epistem.core import Instances, Micrograph, Provenance, RecordError, SettingsError
@@ -54,7 +55,8 @@ class CavityDense:
         least = loaded.weights.min_score if self.min_score is None else self.min_score
         reading = _down_to(loaded.reading, least)
         scale = robust_scale(micrograph)
-        found = list(_stars(micrograph, scale, loaded.maps, reading, self.tile_px))
+        windows = (_stars(micrograph, scale, loaded.maps, reading, self.tile_px, n) for n in reading.binnings)
+        found = [stars for look in windows for stars in look]
         together = _joined(found)
         kept = stars.suppress(together, iou=reading.iou, inside=reading.inside)
         scores = stars.calibrated(kept.scores, reading)
@@ -126,21 +128,36 @@ def _down_to(reading: stars.Reading, min_score: float) -> stars.Reading:
 
 
 def _stars(
-    micrograph: Micrograph, scale: Scale, maps: Maps, reading: stars.Reading, tile_px: int
+    micrograph: Micrograph, scale: Scale, maps: Maps, reading: stars.Reading, tile_px: int, binning: int
 ) -> Iterator[stars.Stars]:
-    """Peaks of each window's core, in pixels of the image."""
+    """Peaks of each window's core, found in the binned image, in pixels of the image."""
+    shape = (micrograph.shape[0] // binning, micrograph.shape[1] // binning)
+    if min(shape) < 1:
+        return
     # Windows begin where the network's deepest cells begin, so that the same pixel meets the same filters.
     tile_px = -(-tile_px // stars.ALIGNMENT) * stars.ALIGNMENT
-    if max(micrograph.shape) <= tile_px + 2 * HALO_PX:
+    if max(shape) <= tile_px + 2 * HALO_PX:
         tile_px = tile_px + 2 * HALO_PX
-    for tile in tiles(micrograph.shape, tile_px=tile_px, halo_px=HALO_PX):
-        window = maps(normalize_part(micrograph, scale, *tile.outer))
-        found = stars.decode(window, least_logit=reading.least_logit)
+    for tile in tiles(shape, tile_px=tile_px, halo_px=HALO_PX):
+        outer = (slice(part.start * binning, part.stop * binning) for part in tile.outer)
+        window = _binned(normalize_part(micrograph, scale, *outer), binning)
+        found = stars.decode(maps(window), least_logit=reading.least_logit)
         start = [part.start // stars.STRIDE for part in tile.inner]
         stop = [-(-part.stop // stars.STRIDE) for part in tile.inner]
         kept = found.take(np.flatnonzero(((found.cells >= start) & (found.cells < stop)).all(axis=1)))
         origin = np.array([part.start for part in tile.outer])
-        yield kept._replace(centres=kept.centres + origin, cells=kept.cells + origin // stars.STRIDE)
+        yield kept._replace(
+            centres=(kept.centres + origin) * binning,
+            radii=kept.radii * binning,
+            cells=(kept.cells + origin // stars.STRIDE) * binning,
+        )
+
+
+def _binned(image: NDArray[np.float32], binning: int) -> NDArray[np.float32]:
+    """Means of `binning` by `binning` pixels; sides are multiples of it."""
+    rows, cols = (n // binning for n in image.shape)
+    means: NDArray[np.float32] = image.reshape(rows, binning, cols, binning).mean(axis=(1, 3))
+    return means
 
 
 def _joined(parts: list[stars.Stars]) -> stars.Stars:

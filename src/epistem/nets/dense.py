@@ -41,6 +41,8 @@ class DenseSettings(Reading):
     def __post_init__(self) -> None:
         if len(self.widths) != 4 or min(self.widths) < 1:
             raise SettingsError(f"widths are four numbers of at least 1, not {self.widths}")
+        if not self.binnings or min(self.binnings) < 1:
+            raise SettingsError(f"binnings are one or more whole numbers of at least 1, not {self.binnings}")
 
 
 class CavityDense(nn.Module):

@@ -35,6 +35,8 @@ class Reading:
             the network was calibrated on.
         least_logit: weaker peaks are not looked at.
         iou, inside: which of two overlapping stars go (`suppress`).
+        binnings: the image is looked at as the means of so many pixels by as many, once for each. Pictures are often
+            stored larger than they resolve, and large cavities show better from further away.
     """
 
     scale: float = 1.0
@@ -42,6 +44,7 @@ class Reading:
     least_logit: float = -3.0
     iou: float = 0.45
     inside: float = 0.7
+    binnings: tuple[int, ...] = (1, 2)
 
 
 class Stars(NamedTuple):
