@@ -139,6 +139,15 @@ def test_what_a_binned_look_finds_lies_where_it_is_with_its_size(by_eye):
     assert found.boxes[0, 2] - found.boxes[0, 0] == pytest.approx(2 * (9.7 + 11.4), abs=1)
 
 
+@pytest.mark.binnings(2)
+def test_a_binned_look_says_nothing_about_small_objects(by_eye, monkeypatch):
+    image = blobs(160, 180)
+    assert len(CavityDense(min_score=0.0)(image)) > 0
+    strict = learned.load_dense("")._replace(reading=Reading(binnings=(2,), least_binned_px=40.0))
+    monkeypatch.setattr(learned, "load_dense", lambda *_: strict)
+    assert len(CavityDense(min_score=0.0)(image)) == 0
+
+
 @pytest.mark.binnings(1, 2)
 def test_an_image_too_small_to_bin_is_looked_at_as_it_is(by_eye):
     CavityDense()(Micrograph(np.zeros((1, 40))))

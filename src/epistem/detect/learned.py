@@ -142,6 +142,8 @@ def _stars(
         outer = (slice(part.start * binning, part.stop * binning) for part in tile.outer)
         window = _binned(normalize_part(micrograph, scale, *outer), binning)
         found = stars.decode(maps(window), least_logit=reading.least_logit)
+        if binning > 1:
+            found = found.take(found.diameters() >= reading.least_binned_px)
         start = [part.start // stars.STRIDE for part in tile.inner]
         stop = [-(-part.stop // stars.STRIDE) for part in tile.inner]
         kept = found.take(np.flatnonzero(((found.cells >= start) & (found.cells < stop)).all(axis=1)))

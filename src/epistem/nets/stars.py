@@ -35,8 +35,10 @@ class Reading:
             the network was calibrated on.
         least_logit: weaker peaks are not looked at.
         iou, inside: which of two overlapping stars go (`suppress`).
-        binnings: the image is looked at as the means of so many pixels by as many, once for each. Pictures are often
-            stored larger than they resolve, and large cavities show better from further away.
+        binnings: the image is looked at as the means of so many pixels by as many, once for each: pictures are often
+            stored larger than they resolve.
+        least_binned_px: a look at a binned image counts for objects of at least this diameter in it [px]; smaller
+            ones are seen better without binning.
     """
 
     scale: float = 1.0
@@ -44,7 +46,8 @@ class Reading:
     least_logit: float = -3.0
     iou: float = 0.45
     inside: float = 0.7
-    binnings: tuple[int, ...] = (1, 2)
+    binnings: tuple[int, ...] = (1,)
+    least_binned_px: float = 8.0
 
 
 class Stars(NamedTuple):
@@ -58,6 +61,11 @@ class Stars(NamedTuple):
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Stars:
         """Those stars."""
         return Stars(self.centres[which], self.radii[which], self.scores[which], self.cells[which])
+
+    def diameters(self) -> NDArray[np.float64]:
+        """(n,) of the disc of as much area, nearly [px]."""
+        diameter: NDArray[np.float64] = 2 * np.sqrt(np.mean(self.radii**2, axis=1))
+        return diameter
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) as [row0, col0, row1, col1] [px]."""
