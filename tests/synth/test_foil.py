@@ -150,7 +150,7 @@ def test_thickness_waves_have_the_spread_asked_for() -> None:
 def test_beyond_the_edge_there_is_the_bare_beam() -> None:
     beam_e = BARE.dose_e_per_A2 * (10 * BARE.pixel_nm) ** 2
     for seed in range(3):
-        scene = replace(IN_FOCUS, edge=0.4, background=0.5)
+        scene = replace(IN_FOCUS, edge=0.4, background=0.5, speckle_rad=0.1)
         empty = matrix(scene, seed).uneven_nm <= -BARE.thickness_nm
         assert empty.mean() == pytest.approx(0.4, abs=0.01)
         margin = margin_px(scene)
@@ -166,7 +166,8 @@ def test_no_cavity_hangs_beyond_the_edge_or_sticks_out_of_a_wedge() -> None:
     row, col = (axis.ravel() for axis in np.meshgrid(place_nm, place_nm, indexing="ij"))
     many = Cavities(row, col, np.full(81, 10.0), np.full(81, 2.0), np.zeros(81, bool))
     left = []
-    for scene, diameter_nm in ((replace(BARE, edge=0.5), 2.0), (replace(BARE, wedge=1.0, thickness_nm=20), 18.0)):
+    wedge = replace(BARE, wedge=1.0, thickness_nm=20)
+    for scene, diameter_nm in ((replace(BARE, edge=0.5), 2.0), (replace(BARE, edge=0.5), 8.0), (wedge, 18.0)):
         for seed in range(3):
             given = many._replace(diameter_nm=np.full(81, diameter_nm))
             truth = simulate(scene, seed=seed, cavities=given).truth
@@ -177,6 +178,18 @@ def test_no_cavity_hangs_beyond_the_edge_or_sticks_out_of_a_wedge() -> None:
             left.append(len(truth))
     assert 0 < min(left)
     assert max(left) < 81
+
+
+def test_no_part_of_a_foil_is_thinner_than_nothing() -> None:
+    # In focus and without noise to speak of, nothing is brighter than the bare beam.
+    beam_e = BARE.dose_e_per_A2 * (10 * BARE.pixel_nm) ** 2
+    place_nm = np.arange(1, 8) * 4.0
+    row, col = (axis.ravel() for axis in np.meshgrid(place_nm, place_nm, indexing="ij"))
+    many = Cavities(row, col, np.full(49, 20.0), np.full(49, 12.0))
+    for seed in range(3):
+        scene = replace(IN_FOCUS, edge=0.3, thickness_nm=30.0)
+        seen = simulate(scene, seed=seed, cavities=many).micrograph.pixels / scene.counts_per_electron
+        assert ndimage.uniform_filter(seen.astype(float), 9).max() < 1.15 * beam_e
 
 
 def test_an_even_foil_keeps_every_cavity_given() -> None:

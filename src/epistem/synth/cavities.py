@@ -272,15 +272,24 @@ def make_foil(
     rng_speckle: np.random.Generator,
     rng_more: np.random.Generator,
 ) -> Foil:
-    """Everything the foil holds but its cavities."""
+    """Everything the foil holds but its cavities.
+
+    Args:
+        scene: the foil and how it is seen.
+        rng_background: of thickness and bending.
+        rng_speckle: of the amorphous skin.
+        rng_more: of what came later (edges, grains, lines…), so that older scenes keep their bytes.
+    """
     canvas, step_nm = _canvas(scene), scene.pixel_nm / scene.oversample
     uneven = foil.uneven_nm(scene, canvas, step_nm, rng_background)
     darkness = scene.background * foil.strain(canvas, step_nm, scene.texture_scale, rng_background)
     darkness += foil.diffraction(scene, canvas, step_nm, rng_more)
+    speckle = foil.speckle_rad(scene, canvas, step_nm, rng_speckle)
     if scene.edge:
         share = foil.edge_share(scene, canvas, step_nm, rng_more)
         uneven, darkness = (scene.thickness_nm + uneven) * share - scene.thickness_nm, darkness * share
-    return Foil(uneven, darkness, foil.speckle_rad(scene, canvas, step_nm, rng_speckle))
+        speckle = speckle * (share > 0)  # an amorphous skin is as thick on a thin foil, and ends with it
+    return Foil(uneven, darkness, speckle)
 
 
 def _layers(
@@ -299,11 +308,21 @@ def _layers(
 def _fits(scene: CavityScene, matrix: Foil, cavities: Cavities) -> NDArray[np.bool_]:
     """Which cavities have the foil around them; near an edge or the thin side of a wedge some would stick out."""
     step_nm, margin_nm = scene.pixel_nm / scene.oversample, margin_px(scene) * scene.pixel_nm
-    at = [
-        np.clip((along + margin_nm) / step_nm, 0, n - 1).astype(int)
-        for along, n in zip((cavities.row_nm, cavities.col_nm), matrix.uneven_nm.shape, strict=True)
-    ]
-    fits: NDArray[np.bool_] = scene.thickness_nm + matrix.uneven_nm[at[0], at[1]] >= cavities.diameter_nm
+    angle = np.arange(8) * np.pi / 4
+    fits = np.ones(len(cavities.diameter_nm), bool)
+    for out in (0.0, 0.5, 0.8, 0.95):  # of the radius; a sphere's chord there is √(1 − out²) of the diameter
+        reach_nm = out * cavities.diameter_nm[:, None] / 2
+        at = tuple(
+            np.clip((along[:, None] + reach_nm * way + margin_nm) / step_nm, 0, n - 1).astype(int)
+            for along, way, n in zip(
+                (cavities.row_nm, cavities.col_nm),
+                (np.sin(angle), np.cos(angle)),
+                matrix.uneven_nm.shape,
+                strict=True,
+            )
+        )
+        thickness_nm = scene.thickness_nm + matrix.uneven_nm[at].min(axis=1)
+        fits &= thickness_nm >= np.sqrt(1 - out**2) * cavities.diameter_nm
     return fits
 
 
@@ -317,11 +336,12 @@ def expected_electrons(scene: CavityScene, matrix: Foil, cavities: Cavities) -> 
 
 
 def _exit_wave(scene: CavityScene, matrix: Foil, cavities: Cavities) -> NDArray[np.complex64]:
-    """Wave matrix the foil; a cavity takes σ·V0·chord from the phase and chord from what absorbs."""
+    """Wave behind the foil; a cavity takes σ·V0·chord from the phase and chord from what absorbs."""
     sigma = interaction_rad_per_V_nm(scene.beam_keV)
     margin_nm, step_nm = margin_px(scene) * scene.pixel_nm, scene.pixel_nm / scene.oversample
     vacuum = chords(_canvas(scene), step_nm, cavities, margin_nm, _facets(scene))
-    matter = matrix.uneven_nm - np.minimum(vacuum, scene.thickness_nm)
+    # Overlapping cavities may hold more vacuum than there is foil.
+    matter: Grid = np.maximum(matrix.uneven_nm - vacuum, -scene.thickness_nm)
     log_amplitude = -0.5 * ((scene.thickness_nm + matter) / scene.mean_free_path_nm + matrix.strain)
     phase = sigma * scene.mean_inner_potential_V * matter
     phase += matrix.speckle_rad

@@ -4,7 +4,7 @@
 A:over     cavities of 10-60 px in overfocus, as in most published sets
 A:under    the same in underfocus
 B          many small bubbles, noisy, mostly underfocus
-C          in-situ work: coarse pixels, thick foil, drift, low dose, either focus
+C          in-situ work: coarse pixels, thick foil, drift, either focus
 speckled   foils under a strong amorphous skin, whose grain looks like bubbles: for training
 wide       all of these and what lies between and beyond: for training
 =========  ==================================================================================
