@@ -68,6 +68,21 @@ def test_of_two_objects_on_one_truth_the_surer_is_right() -> None:
     assert one.right.tolist() == [False, True]
 
 
+def test_what_is_found_where_nothing_is_counts_from_the_smallest_size_asked_for_on() -> None:
+    found = row(0, 50, score=[0.9, 0.8])  # 10 px squares are as large as discs of 11.3 px
+    small, large = (collect(lambda _: found, [LabelledField(IMAGE, row(0), row(), px)]) for px in (11.2, 11.4))
+    assert small.neither.tolist() == [False, False]
+    assert large.neither.tolist() == [False, True]
+    assert large.right.tolist() == [True, False]
+
+
+def test_the_size_of_a_found_object_is_that_of_its_mask() -> None:
+    crops = (np.eye(10, dtype=bool),)
+    found = Instances.from_boxes(SHAPE, [[10, 50, 20, 60]], [0.8], crops=crops)
+    one = collect(lambda _: found, [LabelledField(IMAGE, row(0), row(), 4.0)])
+    assert one.neither.tolist() == [True]
+
+
 def test_an_object_on_asked_and_ambiguous_truth_is_right() -> None:
     one = collect(lambda _: row(5, score=[0.5]), [LabelledField(IMAGE, row(2), row(8))])
     assert one.right.tolist() == [True]
@@ -84,7 +99,7 @@ def test_counts_at_a_threshold_are_those_of_matching_what_it_leaves(threshold: f
         found.append(row(*rng.uniform(0, 190, n), score=rng.random(n).tolist()))
     rest = iter(found)
     counts = counts_at(collect(lambda _: next(rest), fields), threshold)
-    for got, one, (_, truth, unsure) in zip(counts.tolist(), found, fields, strict=True):
+    for got, one, (_, truth, unsure, _) in zip(counts.tolist(), found, fields, strict=True):
         alone = match(one[one.score >= threshold], truth, method="score-greedy", ambiguous=unsure)
         assert got == [alone.tp, alone.fp, alone.fn]
 
@@ -182,6 +197,7 @@ def test_a_saved_field_comes_back_split_by_its_rule(tmp_path: Path) -> None:
     field = saved_field(tmp_path / "one.npz", ASKED["clear"])
     assert field.asked.boxes.tolist() == [[10, 10, 20, 20]]
     assert field.ambiguous.boxes.tolist() == [[10, 40, 14, 44]]
+    assert field.smallest_px == 6
     assert field.micrograph.id == micrograph.id
     assert field.micrograph.calibration == micrograph.calibration
 

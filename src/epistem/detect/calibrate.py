@@ -47,7 +47,24 @@ def asked_in_hard(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
     return plain & (_diameter_px(truth, pixel_nm) >= SMALLEST_PX) & centre_inside(truth, pixel_nm)
 
 
-ASKED: Mapping[Severity, Rule] = {"clear": asked_in_clear, "hard": asked_in_hard, "any": asked_in_hard}
+class Asked(NamedTuple):
+    """What is asked for in a field.
+
+    Attributes:
+        rule: of the true objects.
+        smallest_px: found objects without a partner below this diameter count neither way, as true ones of that size
+            do. Source: pycocotools, `COCOeval.evaluateImg`, area ranges.
+    """
+
+    rule: Rule
+    smallest_px: float
+
+
+ASKED: Mapping[Severity, Asked] = {
+    "clear": Asked(asked_in_clear, SMALLEST_CLEAR_PX),
+    "hard": Asked(asked_in_hard, SMALLEST_PX),
+    "any": Asked(asked_in_hard, SMALLEST_PX),
+}
 
 
 def centre_inside(truth: Instances, pixel_nm: float) -> NDArray[np.bool_]:
@@ -67,11 +84,12 @@ def _diameter_px(truth: Instances, pixel_nm: float) -> NDArray[np.float64]:
 
 
 class LabelledField(NamedTuple):
-    """An image, the objects to be found in it, and those that count neither way."""
+    """An image, the objects to be found in it, those that count neither way, and `Asked.smallest_px`."""
 
     micrograph: Micrograph
     asked: Instances
     ambiguous: Instances
+    smallest_px: float = 0.0
 
 
 def split(micrograph: Micrograph, truth: Instances, asked: NDArray[np.bool_]) -> LabelledField:
@@ -79,7 +97,7 @@ def split(micrograph: Micrograph, truth: Instances, asked: NDArray[np.bool_]) ->
     return LabelledField(micrograph, truth[asked], truth[~asked])
 
 
-def saved_field(path: Path, rule: Rule) -> LabelledField:
+def saved_field(path: Path, asked: Asked) -> LabelledField:
     """A simulated field from its file.
 
     Raises:
@@ -87,7 +105,8 @@ def saved_field(path: Path, rule: Rule) -> LabelledField:
     """
     pixels, truth, pixel_nm = load_field(path)
     micrograph = Micrograph(pixels, Calibration(pixel_nm, pixel_nm, "simulation"), name=path.stem)
-    return split(micrograph, truth, rule(truth, pixel_nm))
+    plain = asked.rule(truth, pixel_nm)
+    return LabelledField(micrograph, truth[plain], truth[~plain], asked.smallest_px)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +116,7 @@ class Judged:
     Attributes:
         scores: (n,) 0 to 1.
         right: (n,) whether it is an object that was asked for.
-        neither: (n,) whether it meets only objects that were not.
+        neither: (n,) whether it meets only objects that were not, or nothing and is too small to count.
         field: (n,) which field it was found in.
         asked: (k,) how many objects each field asks for.
     """
@@ -169,13 +188,13 @@ def collect(
 def judge(found_in: Iterable[tuple[Instances, LabelledField]], *, iou: float = 0.1) -> Judged:
     """The same of objects that were found already."""
     scores, right, neither, asked = [], [], [], []
-    for found, (micrograph, truth, ambiguous) in found_in:
+    for found, (micrograph, truth, ambiguous, smallest_px) in found_in:
         if np.isnan(found.score).any():
             raise SettingsError(f"objects of {micrograph.name or 'an image'} have no score; no threshold orders them")
         paired = match(found, truth, method="score-greedy", iou=iou, ambiguous=ambiguous)
         scores.append(found.score)
         right.append(paired.found_matched)
-        neither.append(paired.ignored)
+        neither.append(paired.ignored | (~paired.found_matched & (_found_px(found) < smallest_px)))
         asked.append(len(truth))
     if not asked:
         raise SettingsError("scores are judged on at least one labelled field; none came")
@@ -183,6 +202,14 @@ def judge(found_in: Iterable[tuple[Instances, LabelledField]], *, iou: float = 0
     return Judged(
         np.concatenate(scores), np.concatenate(right), np.concatenate(neither), field, np.array(asked, np.int64)
     )
+
+
+def _found_px(found: Instances) -> NDArray[np.float64]:
+    """Area-equivalent diameters of the masks, of the boxes where there are none, (n,)."""
+    if found.crops is None:
+        return np.sqrt(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1) * 4 / np.pi)
+    diameter: NDArray[np.float64] = 2 * np.sqrt(np.array([crop.sum() for crop in found.crops], float) / np.pi)
+    return diameter
 
 
 def counts_at(judged: Judged, min_score: float) -> NDArray[np.int64]:
