@@ -19,12 +19,21 @@ LEARNED = "cavity-dense"
 
 
 class Contestant(NamedTuple):
-    """A detector as users get it, the same keeping all it can find, and the score that lies between the two."""
+    """A detector as users get it, the same keeping all it can find, and the score that lies between the two.
+
+    `word` is what was typed for it.
+    """
 
     label: str
     as_used: Detector
     keeps_all: Detector
     min_score: float
+    word: str
+
+    @property
+    def is_default(self) -> bool:
+        """Whether its numbers are the headline; weights that a person named never are, whatever they are called."""
+        return self.word == LEARNED
 
 
 def contestant(word: str) -> Contestant | None:
@@ -33,13 +42,13 @@ def contestant(word: str) -> Contestant | None:
     label = Path(weights).stem if weights else name
     detector: Any = make_detector(name, **({"weights": weights} if weights else {}))
     if not hasattr(detector, "weights"):
-        return Contestant(label, detector, detector, 0.0)
+        return Contestant(label, detector, detector, 0.0, word)
     try:
         least = open_weights(detector.weights).min_score
     except (RecordError, DependencyMissing) as error:
         print(f"skipped {word}: {error}")
         return None
-    return Contestant(label, detector, replace(detector, min_score=0.0), least)
+    return Contestant(label, detector, replace(detector, min_score=0.0), least, word)
 
 
 class Share(NamedTuple):
@@ -68,6 +77,21 @@ def pooled_f1(counts: ArrayLike) -> Share | None:
     """F1 of (k, 3) true positives, false positives and false negatives of each image."""
     tp, fp, fn = np.asarray(counts).T
     return pooled_share(2 * tp, 2 * tp + fp + fn)
+
+
+def f1_gain(ours: ArrayLike, theirs: ArrayLike) -> Share | None:
+    """Pooled F1 of ours less that of theirs, both (k, 3) of the same images; drawn together."""
+    both = np.stack([np.asarray(ours, float), np.asarray(theirs, float)])  # (2, k, 3)
+    if both.shape[1] == 0 or (both.sum(axis=(1, 2)) == 0).any():
+        return None
+
+    def gain(drawn: Any, axis: int) -> Any:
+        tp, fp, fn = np.moveaxis(both[:, drawn.astype(int)].sum(axis=axis - 1), -1, 0)  # (2, draws) each
+        f1 = 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+        return f1[0] - f1[1]
+
+    images = np.arange(both.shape[1])
+    return _rounded(bootstrap_interval(images, gain), float(gain(images, -1)))
 
 
 def mean_share(values: ArrayLike) -> Share:

@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _tell(who: Contestant, found: Sequence[Invented], *, dry: bool) -> None:
     """Apart by whether the training used a field; what was not trained is measured on the same two parts."""
-    whose = "" if who.label == LEARNED else f".{who.label}"
+    whose = "" if who.is_default else f".{who.label}"
     used = trained_on()
     held_out = [one for one in found if one.file not in used]
     seen = [one for one in found if one.file in used]
@@ -84,7 +84,7 @@ def _tell(who: Contestant, found: Sequence[Invented], *, dry: bool) -> None:
             f"{who.label}, {sum(objects)} objects in {len(part)} fields of {FOLDER}, {sum(sizes):.1f} megapixels, "
             f"{what}; low and high: 90 % over fields drawn again"
         )
-        command = COMMAND if who.label == LEARNED else f"{COMMAND} {who.label}"
+        command = COMMAND if who.is_default else f"{COMMAND} {who.word}"
         for per, share in (("field", mean_share(objects)), ("megapixel", pooled_share(objects, sizes))):
             name = f"main.false_per_empty_{per}{suffix}"
             told(name, share, target="reported", command=command, data=data, dry=dry)

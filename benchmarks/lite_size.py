@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.record import ROOT, record
@@ -13,8 +15,9 @@ from benchmarks.record import ROOT, record
 COMMAND = "python -m benchmarks.lite_size"
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Install, try the default detector without torch, add up the files."""
+    argparse.ArgumentParser(prog=COMMAND, description=__doc__).parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"

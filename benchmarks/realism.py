@@ -5,13 +5,20 @@ made before any camera and for a foil and microscope that are not told. Ours are
 only the mean free path of the second and third is what the middle of the tables' large cavities says.
 
 Textures: the real cavity-free fields, four 512 px corners of each, against simulated fields without cavities at zero
-defocus, both 8 bit. The classifier is tested on specimen areas it was not trained on; 0.5 is indistinguishable.
+defocus, both 8 bit; and, under `….unlabelled`, the middle 512 px of unlabelled images, which hold cavities, against
+simulated fields with cavities as they are drawn for training. That needs --without: the families of those images that
+share a source with labelled test images, which nothing may be judged by before the test.
+
+The classifier is tested on specimen areas it was not trained on; 0.5 is indistinguishable.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +30,7 @@ from PIL import Image
 
 from benchmarks.record import record
 from benchmarks.study import study_data
+from epistem.core import SettingsError
 from epistem.synth import SCENES
 from epistem.synth.cavities import CavityScene, simulate
 from epistem.synth.sets import draw_scene
@@ -30,6 +38,7 @@ from epistem.synth.shapes import Cavities
 
 COMMAND = "python -m benchmarks.realism"
 FOLDER = "cosmic_backgrounds"
+UNLABELLED = "cavity_tem_unlabelled"
 Array = NDArray[np.float64]
 
 DEFOCI_NM = (-2000, -1500, -1000, -700, -500, -300, 300, 500, 700)
@@ -39,6 +48,7 @@ COUNTS = 1500  # grey value of the foil: a cavity of 80 nm is 30 times brighter 
 
 SIZE_PX = 512
 SIMULATED = 120
+Simulation = Literal["empty", "wide", "cavities"]
 
 
 class Tables(NamedTuple):
@@ -214,12 +224,39 @@ def real_fields(folder: Path) -> tuple[Array, list[str], list[float]]:
     return np.array(rows), areas, pixels_nm
 
 
-def simulated_fields(name: Literal["empty", "wide"], pixels_nm: list[float]) -> Array:
-    """Textures (m, k) of fields without cavities in focus: the scene `empty` at the real pixel sizes, or of a set."""
+def unlabelled_fields(folder: Path, without: Sequence[str]) -> tuple[Array, list[str]]:
+    """Textures (n, k) and areas of the middle of each unlabelled image that is here and of no family left out.
+
+    Raises:
+        SettingsError: a family that no image is of.
+    """
+    lines = list(csv.DictReader((folder / "images.csv").read_text("utf-8").splitlines()))
+    known = {line["family"] for line in lines}
+    if strange := sorted(set(without) - known):
+        raise SettingsError(f"no image is of the family {', '.join(strange)}; there are {', '.join(sorted(known))}")
+    rows, areas = [], []
+    for line in lines:
+        path = folder / "images" / line["file"]
+        if line["family"] in without or not path.is_file():
+            continue
+        image = np.asarray(Image.open(path).convert("L"))
+        top, left = ((edge - SIZE_PX) // 2 for edge in image.shape)
+        # The middle, as scale bars lie at the edge.
+        rows.append(texture(image[top : top + SIZE_PX, left : left + SIZE_PX]))
+        # 04.png and 04_02.png, or 5-1_59K.png and 5-3_59K.png, may show one specimen.
+        areas.append(f"{line['family']} {re.split('[-_.]', line['file'])[0]}")
+    return np.array(rows), areas
+
+
+def simulated_fields(name: Simulation, pixels_nm: list[float]) -> Array:
+    """Textures (m, k) of fields without cavities in focus, the scene `empty` at the real pixel sizes or of a set; of
+    the set `wide` with its cavities and defocus for `cavities`."""
     rows = []
     for i in range(SIMULATED):
         if name == "empty":
             scene = replace(SCENES["empty"], pixel_nm=pixels_nm[4 * i % len(pixels_nm)])
+        elif name == "cavities":
+            scene = draw_scene("wide", "any", rng=np.random.default_rng(i))
         else:
             scene = replace(draw_scene(name, "any", rng=np.random.default_rng(i)), number=0, bubbles=0, defocus_nm=0)
         pixels = simulate(scene, seed=i).micrograph.pixels.astype(float)
@@ -257,40 +294,62 @@ def measure_profiles(tables: Tables, *, dry: bool) -> None:
 
 
 def measure_textures(folder: Path, *, dry: bool) -> None:
-    """Share within, Kolmogorov–Smirnov distance and area under the curve for the plain scene and the training set."""
+    """Cavity-free fields against the plain scene and the training set without cavities."""
+    real, areas, pixels_nm = real_fields(folder)
+    names: tuple[Simulation, ...] = ("wide", "empty")
+    for name in names:
+        what = f"{len(real)} corners of {len(real) // 4} fields of {FOLDER} against {SIMULATED} of '{name}'"
+        suffix = "" if name == "wide" else f".{name}"
+        tell_textures(suffix, real, simulated_fields(name, pixels_nm), areas, what, dry=dry)
+
+
+def measure_unlabelled(folder: Path, without: Sequence[str], *, dry: bool) -> None:
+    """Images with cavities against the training set with its own."""
+    real, areas = unlabelled_fields(folder, without)
+    what = (
+        f"the middle of {len(real)} images of {UNLABELLED} without {', '.join(without)} against {SIMULATED} of "
+        "'wide' with cavities, defocused"
+    )
+    command = f"{COMMAND} --without {' '.join(without)}"
+    tell_textures(".unlabelled", real, simulated_fields("cavities", []), areas, what, dry=dry, command=command)
+
+
+def tell_textures(
+    suffix: str, real: Array, simulated: Array, areas: list[str], what: str, *, dry: bool, command: str = COMMAND
+) -> None:
+    """Share within, Kolmogorov–Smirnov distance and area under the curve."""
     from scipy.stats import ks_2samp
 
-    real, areas, pixels_nm = real_fields(folder)
-    names: tuple[Literal["wide", "empty"], ...] = ("wide", "empty")
-    for name in names:
-        simulated = simulated_fields(name, pixels_nm)
-        suffix = "" if name == "wide" else f".{name}"
-        share = within(real, simulated)
-        distance = np.array([ks_2samp(a, b).statistic for a, b in zip(real.T, simulated.T, strict=True)])
-        for i, feature in enumerate(Texture._fields):
-            spread = [np.quantile(x[:, i], [0.05, 0.5, 0.95]).round(3).tolist() for x in (real, simulated)]
-            print(
-                f"{name} {feature}: within {share[i]:.2f}, KS {distance[i]:.2f}; real {spread[0]}, ours {spread[1]}"
-            )
-        what = f"{len(real)} corners of {len(real) // 4} fields of {FOLDER} against {SIMULATED} of '{name}'"
-        over = f"{what}; mean, lowest and highest of {len(share)} features"
-        _tell(f"main.texture_within{suffix}", (share.min(), share.mean(), share.max()), over, dry=dry)
-        _tell(f"main.texture_distance{suffix}", (distance.min(), distance.mean(), distance.max()), over, dry=dry)
-        folds = f"{what}; all, lowest and highest of 4 folds that share no specimen area"
-        _tell(f"main.texture_auc{suffix}", told_apart(real, simulated, areas), folds, dry=dry)
+    share = within(real, simulated)
+    distance = np.array([ks_2samp(a, b).statistic for a, b in zip(real.T, simulated.T, strict=True)])
+    for i, feature in enumerate(Texture._fields):
+        spread = [np.quantile(x[:, i], [0.05, 0.5, 0.95]).round(3).tolist() for x in (real, simulated)]
+        print(f"{what}: {feature} within {share[i]:.2f}, KS {distance[i]:.2f}; real {spread[0]}, ours {spread[1]}")
+    over = f"{what}; mean, lowest and highest of {len(share)} features"
+    folds = f"{what}; all, lowest and highest of 4 folds that share no specimen area"
+    for name, spread, data in (
+        ("within", (share.min(), share.mean(), share.max()), over),
+        ("distance", (distance.min(), distance.mean(), distance.max()), over),
+        ("auc", told_apart(real, simulated, areas), folds),
+    ):
+        _tell(f"main.texture_{name}{suffix}", spread, data, dry=dry, command=command)
 
 
-def _tell(name: str, spread: tuple[float, ...] | Array, data: str, *, dry: bool) -> None:
+def _tell(name: str, spread: tuple[float, ...] | Array, data: str, *, dry: bool, command: str = COMMAND) -> None:
     low, value, high = (round(float(x), 3) for x in spread)
     if dry:
         print(f"{name} = {value} ({low} to {high}); {data}")
     else:
-        record(name, value, low=low, high=high, target="reported", command=COMMAND, data=data)
+        record(name, value, low=low, high=high, target="reported", command=command, data=data)
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Measure and record, or with --dry only print; 0 also where the data are not here, which is said."""
-    dry = "--dry" in (sys.argv[1:] if words is None else words)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("--without", nargs="+", metavar="FAMILY", help=f"of {UNLABELLED}, which then are measured")
+    parser.add_argument("--dry", action="store_true", help="print, record nothing")
+    asked = parser.parse_args(words)
+    dry = asked.dry
     folder = study_data(FOLDER)
     if folder is None:
         print(f"skipped: EPISTEM_STUDY_DATA does not lead to {FOLDER}")
@@ -299,6 +358,11 @@ def main(words: list[str] | None = None) -> int:
         tables = Tables(stored["defocus"].tolist(), stored["r0"].tolist(), stored["profile"].astype(float))
     measure_profiles(tables, dry=dry)
     measure_textures(folder, dry=dry)
+    unlabelled = study_data(UNLABELLED)
+    if unlabelled is None or not asked.without:
+        print(f"skipped {UNLABELLED}: " + ("--without is not given" if unlabelled else "it is not here"))
+    else:
+        measure_unlabelled(unlabelled, asked.without, dry=dry)
     return 0
 
 

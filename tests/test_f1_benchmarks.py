@@ -47,8 +47,9 @@ class Fake:
         return found[found.score >= self.min_score]
 
 
-def fake(label: str = "cavity-dense", *more: tuple[int, ...]) -> Any:
-    return module("contest").Contestant(label, Fake(0.5, more), Fake(0.0, more), 0.5)
+def fake(word: str = "cavity-dense", *more: tuple[int, ...]) -> Any:
+    label = Path(word.partition("=")[2] or word).stem
+    return module("contest").Contestant(label, Fake(0.5, more), Fake(0.0, more), 0.5, word)
 
 
 @pytest.fixture
@@ -181,8 +182,11 @@ def test_without_the_images_it_says_so(
     assert "skipped" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["real_f1", "sim_f1", "empty_fields"])
+@pytest.mark.parametrize("name", ["real_f1", "sim_f1", "empty_fields", "ablation", "detect_speed", "lite_size"])
 def test_help_is_there(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if name in ("ablation", "detect_speed"):
+        pytest.importorskip("torch")
+        pytest.importorskip("timm")
     with pytest.raises(SystemExit) as end:
         module(name).main(["--help"])
     assert end.value.code == 0
@@ -251,6 +255,17 @@ def test_simulation_is_scored_by_set_and_the_worst_clear_one_is_the_result(
     assert "recall 0.667" in recorded["main.sim_f1.A-over.clear"]["data"]
 
 
+def test_weights_a_person_names_never_become_the_headline_though_called_alike(
+    with_groups: ModuleType, recorded: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = "cavity-dense=mine/cavity-dense.safetensors"
+    monkeypatch.setattr(with_groups, "contestant", fake)
+    with_groups.main([word])
+    assert "main.sim_f1" not in recorded
+    assert recorded["main.sim_f1.cavity-dense"]["command"].endswith(f" {word}")
+    assert recorded["main.sim_f1.cavity-dense"]["target"] == "reported"
+
+
 def test_the_calibration_error_is_that_of_all_held_out_objects(
     with_groups: ModuleType, recorded: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +316,28 @@ def test_the_fields_trained_on_are_those_of_the_spec(tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
     spec.write_text('[[backgrounds.files]]\nname = "a.png"\n[[backgrounds.files]]\nname = "b.png"\n', "utf-8")
     assert module("empty_fields").trained_on(spec) == {"a.png", "b.png"}
+
+
+def test_a_gain_in_f1_is_that_of_the_same_fields_and_can_be_a_loss() -> None:
+    contest = module("contest")
+    good, poor = [[2, 0, 0], [1, 1, 1]], [[1, 1, 1], [0, 1, 2]]
+    gain = contest.f1_gain(good, poor)
+    assert gain.value == pytest.approx(6 / 8 - 2 / 7, abs=1e-4)
+    # Drawn together: either field alone gives 0.5, which fields drawn apart would not.
+    assert (gain.low, gain.high) == (pytest.approx(6 / 8 - 2 / 7, abs=1e-4), 0.5)
+    assert contest.f1_gain(poor, good).value == -gain.value
+    assert contest.f1_gain([], []) is None
+
+
+@pytest.mark.parametrize("name", ["texture", "camera", "speckle"])
+def test_what_recorded_fields_bring_is_left_out_with_them(name: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    ablation = module("ablation")
+    spec = ablation.read_spec(ablation.SPEC)
+    changed = ablation.VARIANTS[name](spec)
+    assert any(recipe.on_backgrounds for recipe in spec.fields.values())
+    assert all(recipe.on_backgrounds == 0 for recipe in (*changed.fields.values(), *changed.calibration.values()))
 
 
 def test_a_pooled_share_is_that_of_the_sums_and_skips_images_that_say_nothing() -> None:

@@ -6,11 +6,15 @@ import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
+
+from epistem.core import SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,42 @@ def test_without_the_images_it_says_so(
     monkeypatch.delenv("EPISTEM_STUDY_DATA", raising=False)
     assert realism.main([]) == 0
     assert "skipped" in capsys.readouterr().out
+
+
+def test_unlabelled_images_of_a_family_left_out_are_never_opened(realism: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    rows = [
+        "file,family",
+        "04.png,crops",
+        "04_02.png,crops",
+        "5-1_59K.png,whole",
+        "seen.png,shared",
+        "gone.png,crops",
+    ]
+    (tmp_path / "images.csv").write_text("\n".join(rows), "utf-8")
+    for i, name in enumerate(("04.png", "04_02.png", "5-1_59K.png")):
+        Image.fromarray(white(i).astype(np.uint8)).save(tmp_path / "images" / name)
+    (tmp_path / "images" / "seen.png").write_bytes(b"not to be read")
+    found, areas = realism.unlabelled_fields(tmp_path, ["shared"])
+    assert found.shape == (3, len(realism.Texture._fields))
+    assert areas == ["crops 04", "crops 04", "whole 5"]
+    with pytest.raises(SettingsError, match="no image is of the family other; there are crops, shared, whole"):
+        realism.unlabelled_fields(tmp_path, ["other"])
+
+
+def test_unlabelled_images_are_compared_with_fields_that_hold_cavities(
+    realism: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def simulate(scene: Any, **more: Any) -> Any:
+        seen.append(scene)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(realism, "simulate", simulate)
+    for name in ("cavities", "wide"):
+        with pytest.raises(KeyboardInterrupt):
+            realism.simulated_fields(name, [])
+    assert seen[0].number > 0
+    assert seen[0].defocus_nm != 0
+    assert (seen[1].number, seen[1].defocus_nm) == (0, 0)

@@ -17,7 +17,7 @@ from epistem.app import batch, worker
 from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
 from epistem.app.samples import read_samples
 from epistem.app.settings import Settings, make_settings
-from epistem.core import SettingsError
+from epistem.core import DependencyMissing, SettingsError
 
 
 def run(images: Path, out: Path, settings: Settings | None = None, **rest: object) -> BatchResult:
@@ -304,3 +304,21 @@ def test_a_file_that_may_not_be_opened_fails_alone(
     result = run(folder, tmp_path / "out")
     assert [record.file for record in result.records] == ["im0.tif", "im2.tif"]
     assert {error.file: error.why for error in result.errors}["im1.tif"].startswith("im1.tif may not be read")
+
+
+def test_given_objects_are_measured_where_nothing_can_read_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.tif").touch()
+    (tmp_path / "a.png").touch()
+
+    def refuse(*_: object) -> str:
+        raise DependencyMissing("safetensors is not here")
+
+    monkeypatch.setattr("epistem.app.settings.weights_hash", refuse)
+    settings, listed = make_settings(), list_files([tmp_path / "images"], tmp_path / "out")
+    (job,) = make_jobs(listed, settings, found=tmp_path / "a.png")
+    assert job.found == tmp_path / "a.png"
+    with pytest.raises(DependencyMissing):
+        make_jobs(listed, settings)

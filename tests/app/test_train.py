@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from epistem.core import EpistemError, SettingsError, TrainingError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
-pytest.importorskip("onnxscript")
+pytest.importorskip("onnx")
 from epistem.app import train  # noqa: E402
 from epistem.app.train_labels import Check, Tuned, read_labelled, train_on_labels  # noqa: E402
 from epistem.app.train_spec import train_from_spec  # noqa: E402
 from epistem.nets import runs  # noqa: E402
+from epistem.nets.backgrounds import Background, Backgrounds  # noqa: E402
 from epistem.nets.dense import CavityDense, DenseSettings  # noqa: E402
 from epistem.nets.labelled import Split  # noqa: E402
 from epistem.nets.restore import keep, restore  # noqa: E402
@@ -29,6 +32,9 @@ from epistem.nets.weights import Weights, open_weights  # noqa: E402
 
 # Everything is a peak to a network this fresh: some of it is right, and there is something to calibrate.
 TINY = {"widths": [4, 4, 4, 4], "least_logit": -30.0}
+
+
+SEEN = Backgrounds((Background("a.png", "https://example.org/a.png", "0" * 64),), "MIT")
 
 
 class Silent:
@@ -54,7 +60,7 @@ class Silent:
 @pytest.fixture(autouse=True)
 def _words_and_checkpoints_at_every_step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def fit(*words: Any, **more: Any) -> Any:
-        return runs_fit(*words, **more, save_every=1, word_every=1)
+        return runs_fit(*words, **{**more, "save_every": 1, "word_every": 1})
 
     runs_fit = runs.fit
     monkeypatch.setattr(runs, "fit", fit)
@@ -142,6 +148,29 @@ def test_a_damaged_field_is_one_line_though_another_process_reads_it(tmp_path: P
     with pytest.raises(EpistemError, match=r"is no whole field: .*; delete it") as caught:
         train_from_spec(spec(), tmp_path, told=Silent(), device="cpu", workers=1)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_killed_field_process_is_one_line_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from epistem.app import train_spec
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise BrokenProcessPool("a process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(train_spec, "make_fields", killed)
+    with pytest.raises(TrainingError, match=r"a process that makes fields died.*--workers 0"):
+        train_from_spec(spec(), tmp_path, told=Silent(), device="cpu", workers=1)
+
+
+def test_the_card_says_where_cavities_lay_on_recorded_fields(tmp_path: Path) -> None:
+    from epistem.app import train_spec
+
+    plain = spec()
+    recorded = replace(plain, backgrounds=SEEN, fields={"some": replace(plain.fields["some"], on_backgrounds=0.25)})
+    about = [train_spec._card(one, tmp_path, "cpu", {}, {})["about"] for one in (plain, recorded)]
+    assert "trained on 2 simulated TEM fields and on no labelled image" in about[0]
+    assert "trained on 2 TEM fields with simulated cavities, some on recorded cavity-free fields," in about[1]
 
 
 def test_a_network_that_finds_nothing_leaves_no_weights(tmp_path: Path) -> None:
@@ -331,6 +360,51 @@ def test_labels_that_do_not_fit_name_file_and_object(four: Path, more: dict[str,
         from_coco(four, **more)
 
 
+def test_images_without_labels_and_labels_without_images_are_named(four: Path) -> None:
+    (four / "images" / "im1.png").unlink()
+    (four / "labels" / "im3.png").unlink()
+    heard: list[str] = []
+    read_four(four, told=heard.append)
+    assert heard == [
+        "1 of 3 images have no labels and are left out: im3.png; labels name 1 images that are not among the images: "
+        "im1.png."
+    ]
+
+
+def test_images_that_coco_names_and_that_are_not_there_are_told(four: Path) -> None:
+    (four / "images" / "im1.png").unlink()
+    heard: list[str] = []
+    read_labelled(coco(four), four / "images", four / "out", told=heard.append)
+    assert heard == ["labels name 1 images that are not among the images: im1.png."]
+
+
+def test_nothing_is_said_where_every_image_has_its_labels(four: Path) -> None:
+    heard: list[str] = []
+    read_four(four, told=heard.append)
+    assert heard == []
+
+
+@pytest.mark.parametrize("labels", ["images", "images/masks"])
+def test_labels_among_the_images_are_told_to_move(four: Path, labels: str) -> None:
+    for path in (four / "labels").iterdir():
+        (four / labels).mkdir(exist_ok=True)
+        path.rename(four / labels / f"{path.stem}_masks.png")
+    with pytest.raises(EpistemError, match="lie among the images; move the labels to a folder of their own"):
+        read_labelled(four / labels, four / "images", four / "out")
+
+
+def test_weights_that_do_not_fit_leave_no_run_behind(
+    four: Path, source: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misfit(*_: Any) -> Any:
+        raise EpistemError("does not fit")
+
+    monkeypatch.setattr(runs, "begun_from", misfit)
+    with pytest.raises(EpistemError, match="does not fit"):
+        tune(four, source)
+    assert not (four / "out").exists()
+
+
 def test_masks_of_another_size_are_refused(four: Path, draw: Draw) -> None:
     draw("im2", labels=np.ones((10, 12)))
     with pytest.raises(EpistemError, match=r"im2\.png: masks are for an image of 10 × 12.*is 72 × 80"):
@@ -396,6 +470,23 @@ def test_a_gain_is_followed_by_how_to_use_it(source: Weights) -> None:
     assert f"--detector cavity-dense --set weights={source.path}" in text
 
 
+def test_the_command_to_use_them_is_one_that_parses(source: Weights, tmp_path: Path) -> None:
+    import shlex
+
+    from typer.main import get_command
+
+    from epistem.app.cli import app
+
+    (tmp_path / "a b").mkdir()
+    path = tmp_path / "a b" / "mine.safetensors"
+    tuned = Tuned(replace(source, path=path), source, Split((), ()), None)
+    _, _, told = train._verdict(tuned, None).partition("To use them: epistem analyze ")
+    words = [str(tmp_path) if word == "FOLDER" else word for word in shlex.split(told)]
+    command: Any = get_command(app)
+    given = command.commands["analyze"].make_context("analyze", words).params
+    assert given["setting"] == [f"weights={path}"]
+
+
 def test_a_gain_that_may_be_chance_is_called_so(source: Weights) -> None:
     assert "may be chance" in verdict(source, 0.7, 0.705)
 
@@ -409,6 +500,38 @@ def test_worse_weights_say_so_in_their_card(four: Path, source: Weights, monkeyp
 
     monkeypatch.setattr(train_labels, "_check", lambda *_: check(0.8, 0.7))
     assert "**Worse than the weights it began from**" in tune(four, source).weights.card["about"]
+
+
+def test_the_interval_of_a_gain_stays_within_what_f1_can_do(
+    four: Path, source: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from epistem.app import train_labels
+
+    counts = iter([np.array([[0, 1, 1], [1, 0, 0]]), np.array([[1, 0, 0], [1, 0, 0]])])
+    monkeypatch.setattr(train_labels, "counts_at", lambda *_: next(counts))
+    monkeypatch.setattr(train_labels, "collect", lambda *_: None)
+    monkeypatch.setattr(train_labels, "pooled_at", lambda *_: None)
+    monkeypatch.setattr(train_labels, "scores_of", lambda *_: {"f1": 0.5})
+    gain = train_labels._check(None, None, 0.5, 0.5, []).gain
+    assert gain is not None
+    assert (gain.low, gain.value, gain.high) == (-1, 0.5, 1)
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+def test_bar_and_count_stay_on_a_narrow_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    words, screen = train.Words(quiet=False), io.StringIO()
+    words.bar.live.console = Console(width=columns, force_terminal=True, color_system=None, file=screen)
+    words.step(Step(370, {"centre": 0.1234, "way": 0.00345, "radii": 12.31}, 0.5), 3000)
+    words.bar.console.print(words.bar.get_renderable())
+    (line,) = screen.getvalue().strip().splitlines()
+    assert "━" in line
+    assert "Training, step" in line
+    assert "370/3000" in line
+    assert line.rstrip().endswith("…")
 
 
 # The command.
@@ -427,6 +550,7 @@ def test_the_command_tells_json_of_before_and_after(
     assert code == 0
     assert told["from"] == source.hash
     assert {"before", "after", "worse", "weights", "min_score"} <= set(told)
+    assert set(told["gain"]) == {"low", "value", "high", "coverage"}
     assert open_weights(Path(told["weights"])).hash == told["hash"]
 
 
@@ -446,6 +570,26 @@ def test_ctrl_c_says_where_it_stopped_and_how_to_go_on(
     told = " ".join(capsys.readouterr().err.split())
     assert "Stopped after training, step 2 of 3; step 1 is kept in" in told
     assert "The same command goes on from there." in told
+
+
+def test_ctrl_c_before_the_first_step_of_a_labels_run_says_that_nothing_is_kept(
+    four: Path, source: Weights, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "learn", stop)
+    code = run(four / "labels", four / "out", start=str(source.path), images=four / "images", as_json=True)
+    assert code == 130
+    said = json.loads(capsys.readouterr().out)["stopped"]
+    assert "nothing is kept, no step yet" in said
+    assert "fields" not in said
+
+
+def test_ctrl_c_among_the_fields_says_that_they_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "fields" / "00").mkdir(parents=True)
+    (tmp_path / "fields" / "00" / "00000.npz").touch()
+    assert "the fields made so far are kept, no step yet" in train._stopped(tmp_path, "")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ pytest.importorskip("torchvision")
 pytest.importorskip("timm")
 from epistem.detect.learned import HALO_PX  # noqa: E402
 from epistem.nets.engine import load_dense  # noqa: E402
+from epistem.nets.maskrcnn import PUBLISHED  # noqa: E402
 from epistem.nets.restore import build, keep, restore  # noqa: E402
+from epistem.nets.spec import read_spec  # noqa: E402
 
 # Untrained, one finds next to nothing and the other objects everywhere.
 FINDS_SOMETHING: dict[str, dict[str, Any]] = {"cavity-dense": {"least_logit": -20.0}}
@@ -159,6 +161,16 @@ def shipped() -> list[Path]:
 
 def test_all_shipped_weights_together_take_60_megabytes_at_most():
     assert sum(path.stat().st_size for path in SHIPPED.glob("*") if path.is_file()) <= 60e6
+
+
+def test_the_default_detector_has_shipped_weights():
+    # The promises below are of every shipped file; with none they would hold of nothing.
+    assert "cavity-dense" in {path.stem for path in shipped()}
+
+
+def test_the_published_spec_is_that_of_the_published_settings():
+    spec = read_spec(Path(__file__).parents[2] / "scripts" / "published" / "cavity-maskrcnn.toml")
+    assert build(spec.network, dict(spec.settings)).settings == PUBLISHED
 
 
 def test_every_shipped_weights_file_has_a_card_a_network_and_a_threshold():

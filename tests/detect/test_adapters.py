@@ -176,6 +176,18 @@ def test_masks_mixed_with_boxes_become_boxes_and_say_so(tmp_path):
     assert "1 of 2 objects have no mask" in notes(found)
 
 
+def test_coco_objects_of_images_that_are_not_listed_are_told(tmp_path):
+    objects = [{"bbox": [1, 1, 4, 4]}, {"bbox": [6, 6, 4, 4], "image_id": 7}]
+    found = load_instances(save(tmp_path / "a.json", coco_of(objects)))
+    assert (len(found), notes(found)) == (1, "1 objects are of images that the file does not list (image_id 7)")
+
+
+def test_coco_objects_that_are_listed_twice_are_told(tmp_path):
+    objects = [{"bbox": [1, 1, 4, 4]}, {"bbox": [6, 6, 4, 4]}, {"bbox": [1, 1, 4, 4], "id": 3}]
+    found = load_instances(save(tmp_path / "a.json", coco_of(objects)))
+    assert (len(found), notes(found)) == (3, "1 of 3 objects are listed more than once")
+
+
 @pytest.mark.parametrize(
     "record",
     [

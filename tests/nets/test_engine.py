@@ -170,6 +170,37 @@ def test_an_unknown_engine_is_refused(weights):
         load_dense(str(weights.path), "tensorrt")
 
 
+def test_the_device_asked_for_is_the_one_that_runs(weights, monkeypatch):
+    moved: list[str] = []
+    monkeypatch.setattr(CavityDense, "to", lambda network, device: moved.append(device) or network)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for device in ("cpu", "cuda:1", None):
+        load_dense(str(weights.path), "torch", device).maps(noise(32, 32))
+    assert moved == ["cpu", "cuda:1", "cuda"]
+
+
+def test_auto_takes_onnx_for_the_cpu_where_there_is_a_gpu(weights, monkeypatch):
+    monkeypatch.setattr(engine, "_gpu", lambda has_torch: True)
+    assert load_dense(str(weights.path), "auto", "cpu").engine == "onnx"
+    assert load_dense(str(weights.path)).engine == "torch"
+
+
+def test_onnx_on_a_gpu_is_refused(weights):
+    with pytest.raises(SettingsError, match="engine onnx runs on the CPU, not on 'cuda'"):
+        load_dense(str(weights.path), "onnx", "cuda")
+
+
+def test_a_window_too_large_for_the_gpu_is_told_with_what_to_do(weights, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(CavityDense, "maps", full)
+    loaded = load_dense(str(weights.path), "torch", "cpu")
+    with pytest.raises(SettingsError, match="no room for a window of 64 × 32 pixels; take a smaller tile_px"):
+        loaded.maps(noise(64, 32))
+
+
 def test_an_onnx_file_of_other_weights_is_refused(weights, tmp_path):
     other = random_weights(tmp_path / "net.safetensors", seed=1)
     other.onnx.write_bytes(weights.onnx.read_bytes())
@@ -226,8 +257,16 @@ def rewritten(weights: Weights, path: Path, **change: Any) -> Weights:
 def test_tensors_that_do_not_fit_are_refused(weights, tmp_path):
     tensors = weights.tensors()
     tensors.pop("centre.1.bias")
-    with pytest.raises(RecordError, match=r"(?s)does not fit this version's cavity-dense.*centre\.1\.bias"):
+    tensors["centre.1.weight"] = tensors["centre.1.weight"][:, :2]
+    tensors["frog"] = np.zeros(2, np.float32)
+    with pytest.raises(
+        RecordError, match=r"cavity-dense: centre\.1\.bias is missing \(and 2 more\); train"
+    ) as caught:
         restore(rewritten(weights, tmp_path / "net.safetensors", tensors=tensors))
+    assert len(str(caught.value)) < 300
+    short = weights.tensors() | {"centre.1.weight": tensors["centre.1.weight"]}
+    with pytest.raises(RecordError, match=r"centre\.1\.weight is \(1, 2, 1, 1\), wanted \(1, 32, 1, 1\); train"):
+        restore(rewritten(weights, tmp_path / "net.safetensors", tensors=short))
 
 
 @pytest.mark.parametrize(

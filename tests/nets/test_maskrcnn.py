@@ -11,6 +11,7 @@ from epistem.core import Instances, SettingsError, whole_boxes
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchvision")
+from torch import nn  # noqa: E402
 from torchvision.models.detection.image_list import ImageList  # noqa: E402
 from torchvision.models.detection.transform import GeneralizedRCNNTransform  # noqa: E402
 from torchvision.ops import box_iou  # noqa: E402
@@ -167,6 +168,17 @@ def test_more_objects_than_the_limit_are_cut_with_a_warning_that_stays_with_the_
     with pytest.warns(DetectionLimit, match="limit of 7 objects"):
         found = fresh(settings).detect(sample.image)
     assert 0 < len(found) <= 7
+    assert found.provenance.settings["limit_reached"] == 7
+
+
+def test_proposals_that_look_like_objects_and_are_cut_are_told_and_background_is_not():
+    net = fresh(replace(TINY, rpn_post_nms_top_n_test=7))
+    bias = net.rpn.head.cls_logits.bias
+    nn.init.constant_(bias, -2.0)
+    assert net.detect(discs((20, 20, 8)).image).provenance.settings["limit_reached"] is None
+    nn.init.constant_(bias, 2.0)
+    with pytest.warns(DetectionLimit, match="limit of 7 proposals"):
+        found = net.detect(discs((20, 20, 8)).image)
     assert found.provenance.settings["limit_reached"] == 7
 
 

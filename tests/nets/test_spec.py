@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from epistem.core import SettingsError, TrainingError
 
 pytest.importorskip("torch")
 pytest.importorskip("timm")
+from epistem.nets import runs
 from epistem.nets.augment import Augment
 from epistem.nets.backgrounds import Background, Backgrounds, load_backgrounds
 from epistem.nets.runs import claim
@@ -59,11 +62,27 @@ BAD = [
     ({"fields": {}}, "nothing to learn"),
     ({"calibration": {}}, "[calibration.NAME]"),
     ({"schedule": {"steps": "many"}}, "schedule.steps"),
-    ({"schedule": {"steps": 0}}, "steps and batch of at least 1"),
+    ({"schedule": {"steps": 0}}, "schedule: steps is a whole number of at least 1, not 0"),
     ({"schedule": 7}, "schedule is a table [schedule]"),
     ({"augment": {"zom": 2}}, "[augment] has no zom"),
-    ({"augment": {"enlarge": 0.5}}, "enlarge and shrink of at least 1"),
-    ({"augment": {"window_px": 100}}, "multiple of 32, not 100"),
+    ({"augment": {"enlarge": 0.5}}, "enlarge of [augment] is a number from 1 to 16, not 0.5"),
+    ({"augment": {"enlarge": float("nan")}}, "enlarge of [augment]"),
+    ({"augment": {"enlarge": 1e9}}, "enlarge of [augment]"),
+    ({"augment": {"shrink": 17.0}}, "shrink of [augment]"),
+    ({"augment": {"jitter": float("inf")}}, "jitter of [augment]"),
+    ({"augment": {"plain": float("nan")}}, "plain of [augment]"),
+    ({"augment": {"window_px": 100}}, "multiple of 32 up to 4096, not 100"),
+    ({"augment": {"window_px": 1048576}}, "multiple of 32 up to 4096, not 1048576"),
+    ({"schedule": {"steps": True}}, "schedule.steps is a number, not true"),
+    ({"schedule": {"steps": 10, "clip": 0}}, "schedule: clip is a number above 0, not 0"),
+    ({"schedule": {"steps": 10, "learning_rate": float("inf")}}, "learning_rate is a number above 0, not inf"),
+    ({"settings": {"iou": 7}}, "settings: iou is above 0 and at most 1, not 7"),
+    ({"settings": {"inside": float("nan")}}, "settings: inside is above 0"),
+    ({"settings": {"least_logit": float("nan")}}, "settings: least_logit is a finite number"),
+    ({"network": 5}, "network is a name in quotes, one of cavity-dense"),
+    ({"network": ["cavity-dense"]}, "network is a name in quotes"),
+    ({"fields": {"some": {"shares": [["B", "any", 1.0]], "number": 2, "seed": -1}}}, "seed is a whole number from 0"),
+    ({"fields": {"some": {"shares": [["B", "any", 1.0]], "number": 2, "without": ["shape"]}}}, "shape may not"),
     ({"backgrounds": {"licence": "MIT", "files": [{"name": "a", "url": "b", "sha256": "c"}]}}, "64 hexadecimal"),
     ({"backgrounds": {"licence": "MIT", "files": []}}, "names no file"),
 ]
@@ -90,6 +109,43 @@ def test_a_folder_with_another_run_is_refused_and_the_difference_named(tmp_path:
     claim(tmp_path, {"spec": spec_of(values()).as_dict()})
     with pytest.raises(TrainingError, match=r"spec\.schedule\.steps was 10 and is now 11; choose another --out"):
         claim(tmp_path, {"spec": spec_of(values(schedule={"steps": 11})).as_dict()})
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from epistem.nets.runs import claim
+claim(Path(sys.argv[1]), {})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_runs_in_one_folder_are_refused_until_the_first_has_ended(tmp_path: Path):
+    command = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(
+            TrainingError, match=r"another run is working in .*; wait for it, or choose another --out"
+        ):
+            claim(tmp_path, {})
+        other.communicate()
+    claim(tmp_path, {})
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as other:
+        assert b"another run is working" in other.communicate()[1]
+    runs.release(tmp_path)
+    done = subprocess.run(command, input="", capture_output=True, text=True)
+    assert done.stdout == "held\n"
+
+
+def test_a_disk_that_knows_no_locks_is_worked_on_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def none(file: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(runs, "_lock_file", none)
+    claim(tmp_path, {})
+    assert (tmp_path / "run.json").is_file()
 
 
 @pytest.fixture

@@ -165,11 +165,35 @@ def test_the_curves_tell_the_mean_of_the_steps_that_counted(tmp_path):
 
 def test_many_steps_without_a_finite_loss_end_the_run_with_what_to_do_and_the_state_before(tmp_path):
     schedule = Schedule(steps=40, batch=2, learning_rate=1e-2)
-    with pytest.raises(TrainingError, match=r"no finite loss in 20 steps up to step 26; lower learning_rate"):
+    with pytest.raises(TrainingError, match=r"20 steps up to step 26; take a learning_rate below 0\.01") as caught:
         trained(tmp_path, schedule=schedule, make=with_nonsense(*range(7, 41)))
+    assert "choose another --out" in str(caught.value)
+    assert f"{tmp_path} holds the state of step 4" in str(caught.value)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert all(torch.isfinite(value).all() for kind in ("network", "mean") for value in state[kind].values())
-    assert state["network"]["layers.1.num_batches_tracked"] == 6
+    assert state["network"]["layers.1.num_batches_tracked"] == 4
+
+
+@pytest.mark.parametrize(("steps", "bad", "kept"), [(2, (1, 2), 0), (12, range(1, 13), 0), (12, (10, 11, 12), 8)])
+def test_a_run_that_ends_without_a_finite_loss_gives_no_weights(tmp_path, steps, bad, kept):
+    schedule = Schedule(steps=steps, batch=2, learning_rate=1e-2)
+    with pytest.raises(TrainingError, match=f"no finite loss in {len(bad)} steps up to step {steps}") as caught:
+        trained(tmp_path, schedule=schedule, make=with_nonsense(*bad))
+    says = f"{tmp_path} holds the state of step {kept}" if kept else f"no step is kept in {tmp_path}"
+    assert says in str(caught.value)
+    assert (tmp_path / "checkpoint.pt").exists() == bool(kept)
+
+
+def test_one_bad_sample_at_the_very_end_does_not_lose_the_run(tmp_path):
+    trained(tmp_path, make=with_nonsense(12))
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 12
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_follow", lambda mean, *_: mean["layers.3.bias"].fill_(torch.inf))
+    with pytest.raises(TrainingError, match="the weights are not finite at step 4"):
+        trained(tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_and_no_half_one(tmp_path, monkeypatch):
@@ -178,13 +202,12 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_no_half_one(tmp_path, monk
         trained(tmp_path / "run", told=killed_at(6))
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
 
-    def half(state: object, path: Path) -> None:
-        path.write_bytes(before[: len(before) // 2])
+    def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", half)
-        with pytest.raises(TrainingError, match=r"step 8 could not be written.*No space left.*make room"):
+        patch.setattr(train.os, "fsync", full)
+        with pytest.raises(TrainingError, match=r"step 8 could not be written.*: No space left on device; make room"):
             trained(tmp_path / "run")
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
     assert {file.name for file in (tmp_path / "run").iterdir()} == {"checkpoint.pt", "curves.jsonl"}
@@ -204,6 +227,35 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(tmp_path, harm):
     path.write_bytes(harm(path.read_bytes()))
     with pytest.raises(TrainingError, match=r"checkpoint\.pt is no whole checkpoint.* \(\w+\); delete it"):
         trained(tmp_path)
+
+
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_told_in_the_systems_words(tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    (tmp_path / "checkpoint.pt.part").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"step 4 could not be written to .*: No space left on device; make room"):
+        trained(tmp_path)
+
+
+def test_a_checkpoint_whose_mean_lacks_a_tensor_is_refused(tmp_path):
+    trained(tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"mean": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="no whole checkpoint of this network"):
+        trained(tmp_path)
+
+
+def test_damaged_lines_of_the_curves_are_left_out(tmp_path):
+    good = '{"step": 2, "far": 0.5, "seconds": 0.1}'
+    bad = ["3", "[]", '{"far": 1}', '{"step": "x", "seconds": 1}', '{"step": 4}', "\x00\x00"]
+    (tmp_path / "curves.jsonl").write_bytes("\n".join([*bad, good]).encode() + b"\n\xff\xfe{\n")
+    assert read_curves(tmp_path / "curves.jsonl") == [{"step": 2, "far": 0.5, "seconds": 0.1}]
+
+
+def test_curves_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / "curves.jsonl").mkdir()
+    with pytest.raises(TrainingError, match=r"curves\.jsonl cannot be read: Is a directory; move them away"):
+        read_curves(tmp_path / "curves.jsonl")
 
 
 def test_another_networks_checkpoint_is_refused(tmp_path):
@@ -254,6 +306,18 @@ def test_a_gpu_too_small_for_one_sample_ends_the_run_in_words(tmp_path):
         trained(tmp_path, network)
 
 
+@pytest.mark.parametrize(
+    ("where", "what"), [((torch.optim.AdamW, "step"), "the gradients and"), ((Mean, "to"), "the network")]
+)
+def test_a_gpu_too_small_for_network_or_optimizer_ends_the_run_in_words(tmp_path, monkeypatch, where, what):
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(*where, full)
+    with pytest.raises(TrainingError, match=rf"^the GPU has no room for {what}.*--device cpu$"):
+        trained(tmp_path)
+
+
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():
     rates = [train._rate(number, 200) for number in range(1, 201)]
     assert rates[0] == pytest.approx(1 / 6)
@@ -264,11 +328,21 @@ def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"steps": 0}, {"batch": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"average": 1.0}]
+    ("name", "bad"),
+    [
+        ("steps", (0,)),
+        ("batch", (0,)),
+        ("learning_rate", (0.0, np.nan, np.inf)),
+        ("weight_decay", (-1.0, np.nan)),
+        ("clip", (0.0, -1.0, np.nan)),
+        ("average", (1.0, np.nan)),
+        ("seed", (-1, 2**63)),
+    ],
 )
-def test_a_schedule_that_cannot_work_is_refused(bad):
-    with pytest.raises(SettingsError, match="wanted steps and batch of at least 1"):
-        Schedule(**{"steps": 10, **bad})
+def test_a_schedule_that_cannot_work_is_refused_by_the_one_bad_field(name, bad):
+    for value in bad:
+        with pytest.raises(SettingsError, match=rf"^{name} is .*, not {value}$"):
+            Schedule(**{"steps": 10, name: value})
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_none_asked_for_gives_what_there_is(monkeypatch):
@@ -277,5 +351,15 @@ def test_a_gpu_that_is_not_there_is_refused_and_none_asked_for_gives_what_there_
     with pytest.raises(SettingsError, match="no CUDA GPU here; leave it out or take cpu"):
         device_or_best("cuda:1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device_or_best(None) == "cuda"
     assert device_or_best("cuda:1") == "cuda:1"
+    with pytest.raises(SettingsError, match="'cuda:2' was asked for and the last GPU here is cuda:1"):
+        device_or_best("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:", "cuda:x", "cuda:-1", "cuda0", "mps", "CPU", "cpu:0"])
+def test_what_is_no_device_is_refused(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(SettingsError, match=f"device is cpu, cuda or cuda:N, not '{device}'"):
+        device_or_best(device)

@@ -87,7 +87,7 @@ def test_the_hash_is_the_files_and_the_same_for_the_same_weights(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
 def test_weights_that_are_not_finite_in_half_precision_are_refused_by_name(tmp_path, value):
     bad = {**TENSORS, "b.bias": np.array([0.0, value], np.float32)}
-    with pytest.raises(RecordError, match=r"tensor b\.bias is not finite in half precision"):
+    with pytest.raises(RecordError, match=r"tensor b\.bias is not finite in half precision.*another --out"):
         saved(tmp_path / "w.safetensors", bad)
     assert list(tmp_path.iterdir()) == []
 
@@ -166,10 +166,21 @@ def test_a_full_disk_leaves_the_weights_before_and_no_half_ones(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(RecordError, match=r"could not be written to .*w\.safetensors.*No space left.*make room"):
+    with pytest.raises(
+        RecordError, match=r"could not be written to .*w\.safetensors: No space left on device; make room"
+    ):
         saved(tmp_path / "w.safetensors", {**TENSORS, "a.steps": np.array(8)})
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
     assert open_weights(tmp_path / "w.safetensors").hash == before.hash
+
+
+def test_a_tensor_that_is_not_finite_is_refused_when_read(tmp_path):
+    path = described(tmp_path / "w.safetensors")
+    with safe_open(path, framework="numpy") as file:
+        about = file.metadata()
+    save_file({"a": np.zeros(2, np.float32), "b": np.array([0, np.nan], np.float16)}, path, metadata=about)
+    with pytest.raises(RecordError, match=r"w\.safetensors: tensor b is not finite, the file is damaged"):
+        open_weights(path).tensors()
 
 
 def test_a_folder_that_is_not_there_is_made(tmp_path):

@@ -44,6 +44,22 @@ def test_a_trained_detector_is_not_called_untrained() -> None:
     assert "weights sha256:ab" in paragraph(trained)
 
 
+def test_what_the_shipped_weights_learned_from_is_said_of_no_others() -> None:
+    shipped, other = (
+        paragraph(Provenance("epistem.detect.CavityDense", "0.1.0", weights=one), shipped=["ab"])
+        for one in ("ab", "cd")
+    )
+    assert "weights ab, trained on simulated cavities, some on recorded cavity-free fields" in shipped
+    assert "weights cd of the user's training" in other
+    assert "simulated" not in other
+
+
+def test_only_detectors_that_cannot_tell_overlaps_apart_are_said_not_to() -> None:
+    dense = Provenance("epistem.detect.CavityDense", "0.1.0", weights="ab")
+    assert "told apart" not in paragraph(dense)
+    assert "told apart" in paragraph(LOG)
+
+
 def test_pixel_sizes_are_counted_by_source_and_missing_ones_are_told() -> None:
     text = paragraph(pixel_sizes={"metadata": 9, "user": 2, "": 1})
     assert "the files' metadata (9) and the operator (2); 1 without pixel size" in text

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +75,28 @@ def test_two_workers_make_the_same_files_as_one(tmp_path: Path) -> None:
     assert files(tmp_path / "both") == files(tmp_path / "alone")
     assert [path.name for path in both] == [path.name for path in alone]
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+ORPHANS = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+from epistem.synth.fields import Recipe, make_fields
+recipe = Recipe((("C", "any", 1.0),), number=100_000, shape=(32, 32))
+if __name__ == "__main__":
+    make_fields(Path(sys.argv[1]), recipe, workers=2, told=lambda done, of: print(done, flush=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a worker there cannot see that its parent is gone")
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(ORPHANS, "utf-8")
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path / "f")], stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"1\n"
+        run.kill()
+        run.communicate(timeout=30)  # the pipe ends when nobody holds it, the workers included
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -216,6 +240,9 @@ def test_fields_lie_on_backgrounds_as_often_as_asked_and_never_without_any() -> 
         ({"number": -1}, "and -1"),
         ({"empty": 1.5}, "empty is a share from 0 to 1, not 1.5"),
         ({"on_backgrounds": -0.1}, "on_backgrounds is a share from 0 to 1"),
+        ({"seed": -1}, "seed is a whole number from 0 to 2.63 - 1, not -1"),
+        ({"seed": 2**63}, "seed is a whole number"),
+        ({"without": ("clouds", "shape", "pixel_nm", "material")}, "shape, pixel_nm, material may not, leave it out"),
         (
             {"without": ("clouds", "cloudz", "haze")},
             "a scene has no setting cloudz, haze; CavityScene names them all",

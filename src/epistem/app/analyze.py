@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,11 @@ def versions() -> dict[str, str]:
     return {"epistem": __version__} | {
         name: version(name) for name in ("numpy", "scipy", "scikit-image", "rosettasciio")
     }
+
+
+@cache
+def shipped_weights() -> frozenset[str]:
+    """Hashes of the weights that come with epistem."""
+    from epistem.nets.weights import SHIPPED, Weights
+
+    return frozenset(Weights(path, "", {}, 0.0).hash for path in SHIPPED.glob("*.safetensors"))

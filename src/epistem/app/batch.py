@@ -86,6 +86,7 @@ def make_jobs(
         if not found.exists():
             raise SettingsError(f"--found {found}: wanted a file or folder of masks; there is none of that name")
         annotations = annotations_for(found, {name: path for path, name in files})
+    own_key = settings.key(detects=found is None)
     jobs = []
     for path, name in files:
         row = samples.row_for(name) if samples else None
@@ -95,7 +96,7 @@ def make_jobs(
         refused = f"{found} holds no masks for it; add them, or leave --found out" if found and not masks else None
         if not _is_utf8(name):
             name, refused = _escaped(name), "its name is not UTF-8; rename it"
-        key = job_key(settings.key(), path, _companion(path), specimen, *thickness, masks)
+        key = job_key(own_key, path, _companion(path), specimen, *thickness, masks)
         # Whole paths: a worker on a cluster starts in a folder of its own.
         whole = masks.absolute() if masks else None
         jobs.append(Job(path.absolute(), name, key, specimen, *thickness, whole, refused))

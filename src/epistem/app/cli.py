@@ -325,7 +325,9 @@ def _settings(context: typer.Context, file: Path | None, pairs: list[str] | None
         typed[name] = _value(text)
     settings = make_settings(**values)
     settings = settings.model_copy(update={"detector_settings": settings.detector_settings | typed})
-    settings.key()  # a wrong setting, or weights that are not there, are told before the work starts
+    settings.key(
+        detects=context.params.get("found") is None
+    )  # a wrong setting, or weights that are not there, are told before the work starts
     if settings.pixel_size is not None:
         from epistem.imaging import parse_pixel_size
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from epistem import __version__
-from epistem.app.analyze import versions
+from epistem.app.analyze import shipped_weights, versions
 from epistem.app.groups import AnalysedImage, compare_groups, summarize_groups
 from epistem.app.samples import Samples, column_name
 from epistem.app.settings import Settings
@@ -80,6 +80,7 @@ def _write_report(
         [(error.file, error.why) for error in errors],
         provenance=provenance,
         versions=versions(),
+        shipped=shipped_weights(),
         title=f"{settings.object_name.capitalize()} analysis",
     )
     write_text(results / "report.json", report.to_json())

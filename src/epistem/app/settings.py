@@ -54,9 +54,15 @@ class Settings(BaseModel):
             settings.setdefault("min_score", self.min_score)
         return make_detector(self.detector, **settings)
 
-    def key(self) -> str:
-        """Hash of everything here, of the version and the weights: a result under the same key stays as it is."""
-        text = json.dumps(self.model_dump(), sort_keys=True) + __version__ + str(weights_hash(self.finder()))
+    def key(self, *, detects: bool = True) -> str:
+        """Hash of everything here, of the version and the weights: a result under the same key stays as it is.
+
+        Args:
+            detects: False where given objects are measured: the weights are then neither needed nor in the hash.
+        """
+        finder = self.finder()
+        weights = weights_hash(finder) if detects else None
+        text = json.dumps(self.model_dump(), sort_keys=True) + __version__ + str(weights)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

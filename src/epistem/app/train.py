@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from epistem.nets.weights import Weights
 
 STOPPED = 130
+_BAR = 16  # columns
 _EVERY_S = 30.0  # between lines where there is no terminal
 
 
@@ -64,7 +66,10 @@ def train_detector(
                     workers=workers, schedule=_schedule(steps, learning_rate, seed),
                 )  # fmt: skip
         except KeyboardInterrupt:
-            words.say(_stopped(out, words.last))
+            told = _stopped(out, words.last)
+            words.say(told)
+            if as_json:
+                print(json.dumps({"stopped": told}, ensure_ascii=False))
             return STOPPED
     done(as_json)
     return 0
@@ -94,7 +99,7 @@ def _on_labels(
 ) -> Finish:
     from epistem.app.train_labels import read_labelled, train_on_labels
 
-    labelled = read_labelled(labels, images, out, category=category, kind=kind)
+    labelled = read_labelled(labels, images, out, category=category, kind=kind, told=words.say)
     tuned = train_on_labels(labelled, out, told=words, source=start, **how)
     return lambda as_json: _tell_labels(tuned, as_json)
 
@@ -120,7 +125,12 @@ def _stopped(out: Path, last: str) -> str:
 
     kept = steps_done(out)
     reached = f" after {last}" if last else ""
-    state = f"step {kept} is kept" if kept else "the fields made so far are kept, no step yet"
+    fields = any(out.glob("fields/*/*.npz"))
+    state = (
+        f"step {kept} is kept"
+        if kept
+        else f"{'the fields made so far are' if fields else 'nothing is'} kept, no step yet"
+    )
     return f"Stopped{reached}; {state} in {out}. The same command goes on from there."
 
 
@@ -141,6 +151,7 @@ def _tell_labels(tuned: Tuned, as_json: bool) -> None:
         more: dict[str, Any] = {"from": tuned.source.hash, "held_out": [one.name for one in tuned.parts.held_out]}
         more |= {"before": check.before if check else None, "after": check.after if check else None}
         more |= {"worse": check.worse if check else None}
+        more |= {"gain": asdict(check.gain) if check and check.gain else None}
         print(json.dumps(_record(weights) | more, indent=1, ensure_ascii=False))
         return
     print(_verdict(tuned, check))
@@ -148,7 +159,8 @@ def _tell_labels(tuned: Tuned, as_json: bool) -> None:
 
 def _verdict(tuned: Tuned, check: Check | None) -> str:
     path = tuned.weights.path
-    use = f"To use them: epistem analyze FOLDER --detector {tuned.weights.network} --set weights={path}"
+    chosen = f'"weights={path}"' if " " in str(path) else f"weights={path}"
+    use = f"To use them: epistem analyze FOLDER --out RESULTS --detector {tuned.weights.network} --set {chosen}"
     if check is None:
         return f"No image was held out, so whether these weights are better is not known.\nWeights: {path}\n{use}"
     from rich.console import Console
@@ -201,7 +213,7 @@ def _record(weights: Weights) -> dict[str, Any]:
 
 
 class Words:
-    """How far a training is: a bar on a terminal, a line now and then elsewhere, nothing where JSON is wanted.
+    """How far a training is: a bar on a terminal, a line now and then elsewhere, no progress where JSON is wanted.
 
     Attributes:
         last: the last that was told, in words.
@@ -215,8 +227,8 @@ class Words:
         self.quiet, self.last = quiet, ""
         self.live = console.is_terminal and not quiet
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[more]}"),
-            console=console, disable=not self.live,
+            TextColumn("{task.description}"), BarColumn(_BAR), MofNCompleteColumn(),
+            TextColumn("{task.fields[more]}"), console=console, disable=not self.live,
         )  # fmt: skip
         self.tasks: dict[str, Any] = {}
         self.said = time.monotonic()
@@ -242,15 +254,18 @@ class Words:
         """A line of its own."""
         if self.live:
             self.bar.console.print(text, markup=False, emoji=False, highlight=False)
-        elif not self.quiet:
+        else:
             print(text, file=sys.stderr)
 
     def _show(self, what: str, done: int, of: int, more: str) -> None:
         self.last = f"{what[0].lower()}{what[1:]} {done} of {of}"
         if what not in self.tasks:
             self.tasks[what] = self.bar.add_task(what, total=of, more=more)
-        self.bar.update(self.tasks[what], completed=done, total=of, more=more)
+        # On a narrow terminal the losses give way, not the bar and the count.
+        room = max(self.bar.console.width - len(what) - _BAR - 2 * len(str(of)) - 4, 1)
+        short = more if len(more) <= room else f"{more[: room - 1]}…"
+        self.bar.update(self.tasks[what], completed=done, total=of, more=short)
         now = time.monotonic()
-        if not self.live and (now - self.said > _EVERY_S or done == of):
+        if not self.live and not self.quiet and (now - self.said > _EVERY_S or done == of):
             self.said = now
             self.say(f"{what} {done} of {of}{': ' if more else ''}{more}")

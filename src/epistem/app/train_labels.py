@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from epistem.app.card import scores_of
 from epistem.app.train_spec import Told, as_detector, write_weights
 from epistem.core import Instances, Interval, Micrograph, MicrographSeries, RecordError, SettingsError, TrainingError
 from epistem.detect import DETECTORS
-from epistem.detect.adapters import ADAPTERS, annotations_for, format_of, load_instances
+from epistem.detect.adapters import (
+    ADAPTERS,
+    annotation_files,
+    annotations_for,
+    format_of,
+    listed_images,
+    load_instances,
+)
+from epistem.detect.adapters.names import pair, parts_of
 from epistem.detect.calibrate import LabelledField, best_threshold, collect, counts_at, pooled_at
 from epistem.detect.calibrate import split as asked_of
 from epistem.imaging import read
@@ -93,10 +101,19 @@ def train_on_labels(
     base = open_weights(SHIPPED if source == "shipped" else Path(source))
     parts = split(labelled, seed=schedule.seed)
     augment = Augment()
-    runs.claim(out, {"from": base.hash, "images": _identity(labelled), **_settings(schedule, augment)})
-    told.say(_plan(parts))
+    begun = runs.begun_from(base, schedule.seed)  # weights that do not fit leave no folder behind
+    what = {"from": base.hash, "images": _identity(labelled), **_settings(schedule, augment)}
+    with runs.claimed(out, what):
+        told.say(_plan(parts))
+        return _tuned(base, begun, parts, schedule, augment, out, told=told, device=device, workers=workers)
+
+
+def _tuned(
+    base: Weights, begun: Any, parts: Split, schedule: Schedule, augment: Augment, out: Path, *,
+    told: Told, device: str, workers: int,
+) -> Tuned:  # fmt: skip
     network: Any = runs.learn(
-        runs.begun_from(base, schedule.seed), FromImages(parts.learn, augment), schedule, out,
+        begun, FromImages(parts.learn, augment), schedule, out,
         device=device, workers=workers, told=lambda step: told.step(step, schedule.steps),
     )  # fmt: skip
     with as_detector(out, base.network, network, 0.0) as detector:
@@ -116,7 +133,13 @@ def train_on_labels(
 
 
 def read_labelled(
-    labels: Path, images: Path, out: Path, *, category: str | None = None, kind: str | None = None
+    labels: Path,
+    images: Path,
+    out: Path,
+    *,
+    category: str | None = None,
+    kind: str | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> list[Labelled]:
     """Every image that has labels, with them.
 
@@ -126,6 +149,7 @@ def read_labelled(
         out: results, no images of which are taken.
         category: the class to learn, where the labels have several.
         kind: format of the labels where it cannot be told ("binary").
+        told: is told which images have no labels and which labels no image.
 
     Raises:
         RecordError: labels that do not fit their image or hold no outlines; the file and the object are named.
@@ -135,7 +159,13 @@ def read_labelled(
     files = {name: path for path, name in list_files([images], out)}
     pairs = annotations_for(labels, files)
     if not pairs:
+        if images.resolve() in (labels.resolve(), *labels.resolve().parents) and labels.is_dir():
+            raise RecordError(
+                f"the labels in {labels} lie among the images; move the labels to a folder of their own"
+            )
         raise RecordError(f"{labels} has labels for none of the {len(files)} images in {images}; name them alike")
+    if left := _left_out(labels, files, pairs):
+        told(left)
     found = {}
     seen: dict[str, str] = {}
     for name, path in pairs.items():
@@ -145,6 +175,28 @@ def read_labelled(
         found[name] = micrograph, _outlines(path, name, micrograph, kind)
     chosen = _category({name for _, truth in found.values() for name in _used(truth)}, category)
     return [Labelled(name, micrograph, _plain(truth, chosen)) for name, (micrograph, truth) in found.items()]
+
+
+def _left_out(labels: Path, files: Mapping[str, Path], pairs: Mapping[str, Path]) -> str:
+    """Images without labels and labels without an image, in words; "" if there are none."""
+    bare = [name for name in files if name not in pairs]
+    sources = set(pairs.values())
+    listed = {name: parts_of(name) for path in sorted(sources) for name in listed_images(path)}
+    known = set(pair({name: parts_of(name) for name in pairs}, listed).values())
+    strange = [name for name in listed if name not in known]
+    if labels.is_dir() and not listed:
+        taken = sources | set(files.values())
+        strange = [path.relative_to(labels).as_posix() for path in annotation_files(labels) if path not in taken]
+    told = []
+    if bare:
+        told.append(f"{len(bare)} of {len(files)} images have no labels and are left out: {_some(bare)}")
+    if strange:
+        told.append(f"labels name {len(strange)} images that are not among the images: {_some(strange)}")
+    return "; ".join(told) + "." if told else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + ("…" if len(names) > 5 else "")
 
 
 def _one_image(path: Path, name: str) -> Micrograph:
@@ -208,7 +260,10 @@ def _check(before: Any, after: Any, least_before: float, least_after: float, fie
     judged = collect(before, fields), collect(after, fields)
     pools = [pooled_at(one, least) for one, least in zip(judged, (least_before, least_after), strict=True)]
     each = [_f1(counts_at(one, least)) for one, least in zip(judged, (least_before, least_after), strict=True)]
-    return Check(scores_of(pools[0]), scores_of(pools[1]), student_interval(each[1] - each[0]))
+    gain = student_interval(each[1] - each[0])
+    if gain is not None:  # F1 cannot change by more than 1, whatever Student says of two images
+        gain = Interval(max(gain.low, -1.0), gain.value, min(gain.high, 1.0), gain.coverage)
+    return Check(scores_of(pools[0]), scores_of(pools[1]), gain)
 
 
 def _f1(counts: Any) -> Any:

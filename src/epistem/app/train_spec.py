@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -60,7 +61,11 @@ def train_from_spec(
         RecordError: the weights cannot be written.
     """
     device = device_or_best(device)
-    runs.claim(out, {"spec": spec.as_dict()})
+    with runs.claimed(out, {"spec": spec.as_dict()}):
+        return _trained(spec, out, told, device, workers)
+
+
+def _trained(spec: DetectorSpec, out: Path, told: Told, device: str, workers: int) -> Weights:
     fields = _Fields(spec, out, workers, told)
     told_of = partial(told.step, of=spec.schedule.steps)
     network: Any = runs.new_network(spec)
@@ -113,6 +118,11 @@ class _Fields:
                 folder, recipe, self._backgrounds if missing and recipe.on_backgrounds else (), workers=self.workers,
                 told=lambda done, of: self.told.part(f"Simulating {where} {name}", done, of),
             )  # fmt: skip
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "a process that makes fields died, most often for want of memory; run again with --workers 0, "
+                "it goes on"
+            ) from error
         except OSError as error:
             why = error.strerror or error
             raise TrainingError(
@@ -180,7 +190,7 @@ def write_weights(
         try:
             export_onnx(weights)
         except ImportError as error:
-            told.say(f"No ONNX file was written: {error}. pip install onnx onnxscript, and run the same again.")
+            told.say(f"No ONNX file was written: {error}. pip install onnx, and run the same again.")
         except OSError as error:
             raise RecordError(f"{weights.onnx} could not be written: {error}; make room and run again") from error
     write_card(weights, card)
@@ -194,8 +204,12 @@ def _card(
     used = spec.backgrounds
     number = sum(recipe.number for recipe in spec.fields.values())
     plain = spec.as_dict()
+    recorded = any(recipe.on_backgrounds for recipe in spec.fields.values())
+    learned = "TEM fields with simulated cavities, some on recorded cavity-free fields," if recorded else (
+        "simulated TEM fields"
+    )  # fmt: skip
     return {
-        "about": f"{spec.network}, trained on {number} simulated TEM fields and on no labelled image. The "
+        "about": f"{spec.network}, trained on {number} {learned} and on no labelled image. The "
         "threshold was chosen on the calibration fields" + ("; nothing was chosen on the others." if tests else "."),
         "seed": spec.schedule.seed,
         "training_seconds": round(runs.seconds_spent(out), 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from epistem.app.analyze import Analysis, Finder, analyze, versions
+from epistem.app.analyze import Analysis, Finder, analyze, shipped_weights, versions
 from epistem.app.settings import Settings
 from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
 from epistem.core import Instances, Micrograph
@@ -89,6 +89,7 @@ def write_image(analysis: Analysis, folder: Path) -> None:
         overlay,
         provenance=analysis.provenance,
         versions=versions(),
+        shipped=shipped_weights(),
         reliability=analysis.reliability,
         exports=exports,
     )

@@ -206,9 +206,10 @@ def judge(found_in: Iterable[tuple[Instances, LabelledField]], *, iou: float = 0
 
 def _found_px(found: Instances) -> NDArray[np.float64]:
     """Area-equivalent diameters of the masks, of the boxes where there are none, (n,)."""
-    if found.crops is None:
-        return np.sqrt(np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1) * 4 / np.pi)
-    diameter: NDArray[np.float64] = 2 * np.sqrt(np.array([crop.sum() for crop in found.crops], float) / np.pi)
+    area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    if found.crops is not None:
+        area = np.array([crop.sum() for crop in found.crops], float)
+    diameter: NDArray[np.float64] = 2 * np.sqrt(area / np.pi)
     return diameter
 
 

@@ -19,19 +19,22 @@ from epistem.nets.sample import Sample
 from epistem.synth.fields import load_field
 
 FAINT, PLAIN = 3.5, 5.0  # d′ below the first is background, above the second an object, between neither
+ZOOMED = 0.6  # share of windows that are enlarged or shrunk
 
 
 @dataclass(frozen=True)
 class Augment:
-    """How a window is changed; 0 switches a part off.
+    """How a window is changed; 0 switches `towards`, `marks` and `jitter` off, 1 `enlarge` and `shrink`.
 
     Attributes:
         window_px: edge of the sample [px].
-        enlarge: largest factor by which a window is enlarged; pictures are often stored larger than they resolve.
+        enlarge: largest factor by which a window is enlarged, if it is (`ZOOMED`); pictures are often stored larger
+            than they resolve.
         shrink: largest factor by which it is shrunk.
         plain: d′ from which a simulated object is asked for.
         towards: share of windows laid so that they hold some object; the others lie anywhere.
-        marks: share of windows that get blur, sharpening, noise, another gamma or JPEG, each.
+        marks: share of windows that get blur, noise, another gamma, 8 bit or JPEG, each; half as many get hot pixels
+            and a third as many sharpening.
         jitter: spread of the grey values' centre and logarithm of scale.
     """
 
@@ -71,7 +74,7 @@ def sample(pixels: NDArray[Any], truth: Instances, settings: Augment, rng: np.ra
     image = _scaled(pixels)
     edge = settings.window_px
     zoom = 1.0
-    if rng.random() < 0.6:
+    if rng.random() < ZOOMED:
         zoom = float(np.exp(rng.uniform(-np.log(settings.shrink), np.log(settings.enlarge))))
     side = min(max(round(edge / zoom), 8), *image.shape)
     state = ignored_of(truth, settings.plain)

@@ -33,6 +33,9 @@ class DenseSettings(Reading):
     Attributes:
         pretrained: begin from ImageNet weights.
         widths: channels on the way up, at strides 16, 8, 4 and 2.
+
+    Raises:
+        SettingsError: a value outside what is meaningful; it is named.
     """
 
     pretrained: bool = False
@@ -43,6 +46,14 @@ class DenseSettings(Reading):
             raise SettingsError(f"widths are four numbers of at least 1, not {self.widths}")
         if not self.binnings or min(self.binnings) < 1:
             raise SettingsError(f"binnings are one or more whole numbers of at least 1, not {self.binnings}")
+        for name in ("scale", "shift", "least_logit"):
+            if not np.isfinite(getattr(self, name)):
+                raise SettingsError(f"{name} is a finite number, not {getattr(self, name)!r}")
+        for name in ("iou", "inside"):
+            if not 0 < getattr(self, name) <= 1:
+                raise SettingsError(f"{name} is above 0 and at most 1, not {getattr(self, name)!r}")
+        if not 0 <= self.least_binned_px < np.inf:
+            raise SettingsError(f"least_binned_px is at least 0, not {self.least_binned_px!r}")
 
 
 class CavityDense(nn.Module):

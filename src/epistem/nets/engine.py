@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,18 @@ class Loaded(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def load_dense(name: str, engine: Engine = "auto") -> Loaded:
+def load_dense(name: str, engine: Engine = "auto", device: str | None = None) -> Loaded:
     """The network of these weights; kept, so that a folder of images loads it once.
 
     Args:
         name: of shipped weights, or a path.
         engine: "auto" takes a GPU by torch, else onnxruntime, else torch.
+        device: "cpu", "cuda", "cuda:1"…; a GPU where there is one if None. onnxruntime runs on the CPU.
 
     Raises:
         RecordError: no such weights, damaged ones, or of another network.
         DependencyMissing: neither runtime is installed, or not the one asked for.
+        SettingsError: no such engine or device, or the two do not go together.
     """
     weights = open_weights(name)
     assert weights.hash  # of the file as it is now, whatever lies there later
@@ -47,14 +49,16 @@ def load_dense(name: str, engine: Engine = "auto") -> Loaded:
         raise RecordError(f"{weights.path} holds a {weights.network}, wanted a cavity-dense")
     known = {field.name for field in fields(Reading)}
     reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
-    chosen = _choose(engine, weights)
-    maps = _by_onnx(weights) if chosen == "onnx" else _by_torch(weights)
+    chosen = _choose(engine, weights, device)
+    maps = _by_onnx(weights) if chosen == "onnx" else _by_torch(weights, device)
     return Loaded(maps, weights, reading, chosen)
 
 
-def _choose(engine: Engine, weights: Weights) -> str:
+def _choose(engine: Engine, weights: Weights, device: str | None) -> str:
     if engine not in ("auto", "onnx", "torch"):
         raise SettingsError(f"engine is auto, onnx or torch, not {engine!r}")
+    if engine == "onnx" and device not in (None, "cpu"):
+        raise SettingsError(f"engine onnx runs on the CPU, not on {device!r}; take device cpu or engine torch")
     has_onnx = importlib.util.find_spec("onnxruntime") is not None
     has_torch = importlib.util.find_spec("torch") is not None
     if engine == "onnx" and not (has_onnx and weights.onnx.is_file()):
@@ -65,7 +69,7 @@ def _choose(engine: Engine, weights: Weights) -> str:
         raise DependencyMissing("engine torch needs torch; pip install 'epistem[nets]', or leave engine at auto")
     if engine != "auto":
         return engine
-    if has_onnx and weights.onnx.is_file() and not _gpu(has_torch):
+    if has_onnx and weights.onnx.is_file() and (device == "cpu" or (device is None and not _gpu(has_torch))):
         return "onnx"
     if has_torch:
         return "torch"
@@ -111,10 +115,24 @@ def _by_onnx(weights: Weights) -> Maps:
     return maps
 
 
-def _by_torch(weights: Weights) -> Maps:
+def _by_torch(weights: Weights, device: str | None) -> Maps:
+    import torch
+
     from epistem.nets.restore import restore
     from epistem.nets.train import device_or_best
 
-    network = restore(weights).to(device_or_best(None))
-    maps: Maps = network.maps  # type: ignore[assignment]
+    where = device_or_best(device)
+    network: Any = restore(weights)
+
+    def maps(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            result: NDArray[np.float32] = network.to(where).maps(image)
+        except torch.cuda.OutOfMemoryError as error:
+            h, w = image.shape
+            raise SettingsError(
+                f"the GPU has no room for a window of {h} × {w} pixels; take a smaller tile_px, or engine onnx "
+                "(on the CPU)"
+            ) from error
+        return result
+
     return maps

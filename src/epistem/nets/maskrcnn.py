@@ -40,6 +40,7 @@ from epistem.nets.sample import Sample
 
 # Rows and columns are padded to multiples of the coarsest stride, or its cells would be spread over what is there.
 _STRIDE_PX = 64
+_LIKE_OBJECT = 0.7  # objectness of a proposal; before any training it is about 0.5 everywhere
 _LEVELS = ("0", "1", "2", "3")
 
 
@@ -123,7 +124,8 @@ PUBLISHED = MaskRCNNSettings(
 )
 """A published cavity detector's settings, with Detectron2's defaults where they say nothing.
 
-What differs: no COCO weights, one grey channel of z-scores instead of three of BGR, batch norm that learns.
+What differs: no COCO weights, one grey channel of z-scores instead of three of BGR, batch norm that
+learns, AdamW instead of SGD.
 
 Source: uw-cmg/cavity_defect_detection, detectron_maskrcnn_cavity.py and run_final_model_predictions.py.
 """
@@ -177,7 +179,8 @@ class CavityMaskRCNN(nn.Module):
             `limit_reached` whether weaker objects were cut off.
 
         Warns:
-            DetectionLimit: more than `box_detections_per_img` passed the threshold.
+            DetectionLimit: more than `box_detections_per_img` passed the threshold, or more than
+                `rpn_post_nms_top_n_test` proposals look like objects.
         """
         with evaluating(self):
             images, [scale] = self._sized([image])
@@ -186,11 +189,12 @@ class CavityMaskRCNN(nn.Module):
             [found], _ = self.heads(features, proposals, images.image_sizes)
         limit = self.settings.box_detections_per_img
         # The heads let one more through than the limit: that tells a cut from a fit.
-        cut = limit if len(found["boxes"]) > limit else None
+        is_cut = len(found["boxes"]) > limit
+        cut, of = (limit, "objects") if is_cut else (self.rpn.cut, "proposals")
         best = {name: column[:limit].cpu() for name, column in found.items()}
         boxes = in_image(best["boxes"] / scale.cpu().repeat(2), image.shape)
         crops = [crop_of(share, box) for share, box in zip(best["masks"][:, 0].numpy(), boxes, strict=True)]
-        provenance = provenance_of(self, asdict(self.settings), cut)
+        provenance = provenance_of(self, asdict(self.settings), cut, of)
         return instances_of(image.shape, boxes, best, crops, self.settings.classes, provenance)
 
     def _sized(self, images: Sequence[NDArray[np.float32]]) -> tuple[ImageList, list[Tensor]]:
@@ -238,7 +242,22 @@ class _Pyramid(nn.Module):
 
 
 class _Proposer(RegionProposalNetwork):  # type: ignore[misc]
-    """torchvision's, which learns nothing from anchors on ignored objects."""
+    """torchvision's, which learns nothing from anchors on ignored objects.
+
+    Attributes:
+        cut: the limit on proposals if those of the last image were cut by it, None if not.
+    """
+
+    cut: int | None = None
+
+    def filter_proposals(self, *given: Any) -> tuple[list[Tensor], list[Tensor]]:
+        boxes, objectness = super().filter_proposals(*given)
+        if not self.training:
+            # Background fills the list up to the limit in every large image; a cut through objects is what matters.
+            limit = self.post_nms_top_n()
+            is_cut = any(len(one) >= limit and float(one.min()) > _LIKE_OBJECT for one in objectness)
+            self.cut = limit if is_cut else None
+        return boxes, objectness
 
     def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[Target]) -> tuple[Any, Any]:
         wanted = [{"boxes": target["boxes"][target["labels"] > 0]} for target in targets]

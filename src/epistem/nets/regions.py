@@ -25,7 +25,7 @@ _IN_IGNORED = 0.5
 
 
 class DetectionLimit(UserWarning):
-    """More objects passed the threshold than the settings let through; the weakest were left out."""
+    """More objects or proposals passed than the settings let through; the weakest were left out."""
 
 
 def ignored_of(truth: Instances) -> NDArray[np.bool_]:
@@ -100,9 +100,10 @@ def in_image(boxes: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return inside
 
 
-def provenance_of(net: nn.Module, settings: dict[str, Any], limit: int | None) -> Provenance:
+def provenance_of(net: nn.Module, settings: dict[str, Any], limit: int | None, of: str = "objects") -> Provenance:
+    """Where objects come from; a limit that cut some off, with the name of what it limits, is told."""
     if limit is not None:
-        text = f"the limit of {limit} objects is reached and weaker ones were left out; detect on smaller tiles"
+        text = f"the limit of {limit} {of} is reached and weaker ones were left out; detect on smaller tiles"
         warnings.warn(text, DetectionLimit, stacklevel=3)
     maker = f"{type(net).__module__}.{type(net).__name__}"
     return Provenance(maker, __version__, settings | {"limit_reached": limit})

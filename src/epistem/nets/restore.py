@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -51,11 +52,30 @@ def restore(weights: Weights) -> nn.Module:
     """
     try:
         network = build(weights.network, {**weights.settings, "pretrained": False})
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.tensors().items()})
     except (ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())
         raise RecordError(f"{weights.path} does not fit this version's {weights.network}: {why}") from error
+    tensors = weights.tensors()
+    if misfits := list(_misfits(network, tensors)):
+        more = f" (and {len(misfits) - 1} more)" if len(misfits) > 1 else ""
+        raise RecordError(
+            f"{weights.path} does not fit this version's {weights.network}: {misfits[0]}{more}; train or fetch it "
+            "again"
+        )
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
     return network.eval()
+
+
+def _misfits(network: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    """What a file lacks, has too much, or has in another shape."""
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() - tensors.keys()):
+        yield f"{name} is missing"
+    for name, tensor in tensors.items():
+        if name not in wanted:
+            yield f"{name} is unknown"
+        elif tensor.shape != wanted[name].shape:
+            yield f"{name} is {tensor.shape}, wanted {tuple(wanted[name].shape)}"
 
 
 def keep(path: Path, network: Any, *, name: str, min_score: float, card: Mapping[str, Any]) -> Weights:

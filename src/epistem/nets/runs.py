@@ -3,6 +3,7 @@
 ::
 
     FOLDER/run.json          what is trained, on what, how; another run is refused
+    FOLDER/run.lock          held while a process works here; a second one is refused
     FOLDER/fields/…          simulated fields
     FOLDER/checkpoint.pt     the last state kept
     FOLDER/curves.jsonl      losses
@@ -13,7 +14,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +31,25 @@ from epistem.nets.train import CHECKPOINT, CURVES, Make, Schedule, Step, fit, re
 from epistem.nets.weights import Weights
 
 RUN = "run.json"
+LOCK = "run.lock"
+_held: dict[Path, int] = {}  # open lock files of this process, by folder
 
 
 def claim(folder: Path, what: Mapping[str, Any]) -> None:
-    """Mark the folder as this run's, or see that it is.
+    """Mark the folder as this run's, or see that it is; it stays this process's until `release` or its end.
 
     Args:
         folder: made if missing.
         what: all that the run depends on, as plain values.
 
     Raises:
-        TrainingError: it holds another run, or cannot be written to.
+        TrainingError: it holds another run, another process works in it, or it cannot be written to.
     """
     mine = json.loads(json.dumps({"epistem": __version__, **what}))
     path = folder / RUN
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _lock(folder)
         if path.exists():
             _same(json.loads(path.read_text("utf-8")), mine, folder)
             return
@@ -55,6 +61,47 @@ def claim(folder: Path, what: Mapping[str, Any]) -> None:
         raise TrainingError(f"{folder} cannot be written to: {why}; make room or choose another --out") from error
     except ValueError as error:
         raise TrainingError(f"{path} is damaged ({error}); choose another --out, or delete the folder") from error
+
+
+@contextmanager
+def claimed(folder: Path, what: Mapping[str, Any]) -> Iterator[None]:
+    """`claim` for as long as it is needed."""
+    claim(folder, what)
+    try:
+        yield
+    finally:
+        release(folder)
+
+
+def release(folder: Path) -> None:
+    """Let other processes work in the folder."""
+    if (held := _held.pop(folder.resolve(), None)) is not None:
+        os.close(held)
+
+
+def _lock(folder: Path) -> None:
+    """The system lets go of it however this process ends; processes that it has started do not hold it."""
+    release(folder)
+    file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock_file(file)
+    except (BlockingIOError, PermissionError) as error:
+        os.close(file)
+        raise TrainingError(f"another run is working in {folder}; wait for it, or choose another --out") from error
+    except OSError:  # a disk that knows no locks
+        pass
+    _held[folder.resolve()] = file
+
+
+def _lock_file(file: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _same(there: Any, mine: Mapping[str, Any], folder: Path) -> None:
@@ -109,7 +156,9 @@ def learn(
         TrainingError: as `fit` does; or a sample could not be made.
     """
     try:
-        return fit(network, make, schedule, folder, device=device, workers=workers, told=told)
+        # A short run is worth going on with, too.
+        save_every = min(100, max(1, schedule.steps // 10))
+        return fit(network, make, schedule, folder, device=device, workers=workers, save_every=save_every, told=told)
     except EpistemError as error:
         text = str(error)
         if not text.startswith("Caught"):

@@ -29,6 +29,8 @@ from epistem.synth.fields import Recipe
 
 T = TypeVar("T")
 
+_LARGEST_WINDOW_PX, _LARGEST_ZOOM = 4096, 16.0
+
 
 @dataclass(frozen=True)
 class DetectorSpec:
@@ -95,6 +97,8 @@ def spec_of(values: Mapping[str, Any]) -> DetectorSpec:
     """
     check_keys(DetectorSpec, values, "")
     network = values["network"]
+    if not isinstance(network, str):
+        raise SettingsError(f"network is a name in quotes, one of {', '.join(NETWORKS)}; not {network!r}")
     settings = _table(values, "settings")
     read(NETWORKS[network].Settings, settings, "settings")
     return DetectorSpec(
@@ -124,6 +128,9 @@ def read(kind: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
         raise SettingsError(f"{where} is a table [{where}], not {values!r}")
     check_keys(kind, values, where)
+    for one in fields(kind):  # type: ignore[arg-type]
+        if isinstance(values.get(one.name), bool) and one.type in ("int", "float"):
+            raise SettingsError(f"{where}.{one.name} is a number, not {str(values[one.name]).lower()}")
     # In a model, because that is how dataclasses within dataclasses refuse unknown keys too.
     model = create_model("Spec", __config__=ConfigDict(extra="forbid"), value=(kind, ...))
     try:
@@ -171,11 +178,14 @@ def _check_recipe(name: str, recipe: Recipe, has_backgrounds: bool) -> None:
 
 
 def _check_augment(augment: Augment) -> None:
-    if augment.window_px < ALIGNMENT or augment.window_px % ALIGNMENT:
-        raise SettingsError(f"window_px of [augment] is a multiple of {ALIGNMENT}, not {augment.window_px}")
-    shares = (augment.towards, augment.marks)
-    if min(augment.enlarge, augment.shrink) < 1 or augment.jitter < 0 or not all(0 <= share <= 1 for share in shares):
+    if not ALIGNMENT <= augment.window_px <= _LARGEST_WINDOW_PX or augment.window_px % ALIGNMENT:
         raise SettingsError(
-            "[augment] wants enlarge and shrink of at least 1, jitter of at least 0, towards and marks from 0 to 1; "
-            f"it has {augment}"
+            f"window_px of [augment] is a multiple of {ALIGNMENT} up to {_LARGEST_WINDOW_PX}, not {augment.window_px}"
         )
+    bounds = {"enlarge": (1.0, _LARGEST_ZOOM), "shrink": (1.0, _LARGEST_ZOOM), "towards": (0.0, 1.0)}
+    bounds |= {"plain": (0.0, 1000.0), "marks": (0.0, 1.0), "jitter": (0.0, 4.0)}
+    for name, (low, high) in bounds.items():
+        if not low <= getattr(augment, name) <= high:
+            raise SettingsError(
+                f"{name} of [augment] is a number from {low:g} to {high:g}, not {getattr(augment, name)!r}"
+            )

@@ -7,8 +7,10 @@ checkpoint is written beside the old one and renamed: there is never half a one.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +28,8 @@ from epistem.nets.sample import Sample
 CHECKPOINT = "checkpoint.pt"
 CURVES = "curves.jsonl"
 _NONSENSE = 20  # steps in a row without a finite loss before a run gives up
+_NONSENSE_LAST = 3  # the same at the end of a run: weights that went astray stay so, one bad sample does not
+_SEEDS = 2**63
 
 
 class Network(Protocol):
@@ -46,7 +50,10 @@ class Schedule:
         clip: largest norm of the gradient.
         average: decay of the running mean of the weights, which is what is kept in the end.
         seed: of samples and new weights.
-        half: bfloat16 where the hardware has it.
+        half: losses in bfloat16 where torch holds it safe (autocast); weights and optimizer stay in single precision.
+
+    Raises:
+        SettingsError: a value outside what is meaningful; it is named.
     """
 
     steps: int
@@ -59,10 +66,18 @@ class Schedule:
     half: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or not 0 <= self.average < 1:
-            raise SettingsError(
-                f"wanted steps and batch of at least 1, a learning rate above 0 and an average in 0..1; got {self}"
-            )
+        good = {
+            "steps": (self.steps >= 1, "a whole number of at least 1"),
+            "batch": (self.batch >= 1, "a whole number of at least 1"),
+            "learning_rate": (0 < self.learning_rate < np.inf, "a number above 0"),
+            "weight_decay": (0 <= self.weight_decay < np.inf, "a number of at least 0"),
+            "clip": (0 < self.clip < np.inf, "a number above 0"),
+            "average": (0 <= self.average < 1, "at least 0 and below 1"),
+            "seed": (0 <= self.seed < _SEEDS, "a whole number from 0 to 2^63 - 1"),
+        }
+        for name, (is_good, wanted) in good.items():
+            if not is_good:
+                raise SettingsError(f"{name} is {wanted}, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -113,13 +128,17 @@ def fit(
         told: called now and then.
 
     Raises:
-        TrainingError: the losses stay without a finite value, the disk is full, or the folder holds another run.
+        TrainingError: the losses or weights are not finite, the disk or the GPU is full, or the folder holds another
+            run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    network.to(device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    done = _resume(folder, network, optimizer, mean, schedule, device)
+    with _on_gpu("the network"):
+        network.to(device).train()
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        )
+        mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        done = kept = _resume(folder, network, optimizer, mean, schedule, device)
     _cut_curves(folder / CURVES, done)
     sums: dict[str, float] = {}
     nonsense, pieces, good, began, said = 0, 1, 0, time.monotonic(), done
@@ -128,24 +147,43 @@ def fit(
             group["lr"] = schedule.learning_rate * _rate(number, schedule.steps)
         losses, pieces = _step(network, optimizer, batch, schedule, device, pieces)
         nonsense, good = (0, good + 1) if losses else (nonsense + 1, good)
-        if nonsense >= _NONSENSE:
-            raise TrainingError(
-                f"no finite loss in {nonsense} steps up to step {number}; lower learning_rate (now "
-                f"{schedule.learning_rate}) or look at the training images; {folder} still holds the last good state"
-            )
+        last = number == schedule.steps
+        if nonsense >= (min(_NONSENSE_LAST, number) if last else _NONSENSE):
+            raise _astray(f"no finite loss in {nonsense} steps up to step {number}", schedule, folder, kept)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value
         _follow(mean, network, min(schedule.average, number / (number + 10)))
-        if number % word_every == 0 or number == schedule.steps:
+        if number % word_every == 0 or last:
             now = time.monotonic()
             step = Step(number, {k: v / good for k, v in sums.items()}, (now - began) / (number - said))
             _append(folder / CURVES, {"step": number, **step.losses, "seconds": round(step.seconds, 4)})
             told(step)
             sums, good, began, said = {}, 0, now, number
-        if number % save_every == 0 or number == schedule.steps:
+        if last or (number % save_every == 0 and not nonsense):
+            if not all(bool(torch.isfinite(value).all()) for value in mean.values()):
+                raise _astray(f"the weights are not finite at step {number}", schedule, folder, kept)
             _save(folder, number, network, optimizer, mean, schedule)
+            kept = number
     network.load_state_dict(mean)
     return network.eval()
+
+
+def _astray(what: str, schedule: Schedule, folder: Path, kept: int) -> TrainingError:
+    there = f"{folder} holds the state of step {kept}" if kept else f"no step is kept in {folder}"
+    return TrainingError(
+        f"{what}; take a learning_rate below {schedule.learning_rate} and choose another --out, or look at the "
+        f"training images; {there}"
+    )
+
+
+@contextlib.contextmanager
+def _on_gpu(what: str) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(
+            f"the GPU has no room for {what}; end what else runs on it, or train with --device cpu"
+        ) from error
 
 
 def _batches(network: nn.Module, make: Make, schedule: Schedule, done: int, workers: int) -> Iterator[Any]:
@@ -195,12 +233,13 @@ def _step(
             pieces = min(pieces * 2, size)
             torch.cuda.empty_cache()
             _put_back(network, norms)
-    norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
-    if not (all(np.isfinite(list(sums.values()))) and bool(torch.isfinite(norm))):
-        # The means that norms keep have seen the nonsense, and one NaN would stay in them for ever.
-        _put_back(network, norms)
-        return {}, pieces
-    optimizer.step()
+    with _on_gpu("the gradients and the optimizer"):
+        norm = nn.utils.clip_grad_norm_(network.parameters(), schedule.clip)
+        if not (all(np.isfinite(list(sums.values()))) and bool(torch.isfinite(norm))):
+            # The means that norms keep have seen the nonsense, and one NaN would stay in them for ever.
+            _put_back(network, norms)
+            return {}, pieces
+        optimizer.step()
     return sums, pieces
 
 
@@ -262,17 +301,21 @@ def _save(
         "schedule": asdict(schedule),
     }
     part = folder / f"{CHECKPOINT}.part"
+    # In memory first: torch tells of a full disk in its own words, the system in everybody's.
+    held = io.BytesIO()
+    torch.save(state, held)
     try:
-        torch.save(state, part)
-        with part.open("rb") as file:
+        with part.open("wb") as file:
+            file.write(held.getbuffer())
+            file.flush()
             os.fsync(file.fileno())
         part.replace(folder / CHECKPOINT)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise TrainingError(
-            f"the checkpoint of step {number} could not be written to {folder}: {error}; make room and run the same "
-            "command again, it goes on from the checkpoint before"
+            f"the checkpoint of step {number} could not be written to {folder}: {error.strerror or error}; make room "
+            "and run the same command again, it goes on from the checkpoint before"
         ) from error
 
 
@@ -294,12 +337,14 @@ def _resume(
             raise TrainingError(
                 f"{folder} holds a run with {state['schedule']}; choose another folder or that schedule"
             )
+        if state["mean"].keys() != mean.keys():
+            raise KeyError("mean")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         for name, value in state["mean"].items():
             mean[name].copy_(value)
         return int(state["step"])
-    except TrainingError:
+    except (TrainingError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
         # Not torch's own words: they advise to load the file unsafely.
@@ -317,11 +362,25 @@ def _append(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """Lines of the curves; a last line that a kill cut short is left out."""
+    """Lines of the curves; those that a kill or a disk has damaged are left out.
+
+    Raises:
+        TrainingError: they cannot be read.
+    """
+    try:
+        texts = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+    except OSError as error:
+        raise TrainingError(
+            f"the curves in {path} cannot be read: {error.strerror or error}; move them away and run again"
+        ) from error
     lines: list[dict[str, float]] = []
-    for text in path.read_text("utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):
-            lines.append(json.loads(text))
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            line = json.loads(text)
+            if isinstance(line, dict) and all(
+                isinstance(line.get(name), int | float) for name in ("step", "seconds")
+            ):
+                lines.append(line)
     return lines
 
 
@@ -344,13 +403,22 @@ def device_or_best(device: str | None) -> str:
     """The device asked for, or a GPU where there is one, else the CPU.
 
     Raises:
-        SettingsError: it is not there.
+        SettingsError: it is no device, or not there.
     """
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if device == "cpu":
+        return device
+    if not (asked := re.fullmatch(r"cuda(?::([0-9]{1,4}))?", device)):
+        raise SettingsError(f"device is cpu, cuda or cuda:N, not {device!r}")
+    if not torch.cuda.is_available():
         raise SettingsError(
             f"device {device!r} was asked for and there is no CUDA GPU here; leave it out or take cpu"
+        )
+    there = torch.cuda.device_count()
+    if int(asked[1] or 0) >= there:
+        raise SettingsError(
+            f"device {device!r} was asked for and the last GPU here is cuda:{there - 1}; take that one"
         )
     return device
 

@@ -58,10 +58,19 @@ class Weights:
         return self.path.with_suffix(".onnx")
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """Every tensor; floating ones as float32."""
+        """Every tensor; floating ones as float32.
+
+        Raises:
+            RecordError: one of them is not finite.
+        """
         from safetensors.numpy import load_file
 
         loaded = load_file(self.path)
+        for name, tensor in loaded.items():
+            if not np.isfinite(tensor).all():
+                raise RecordError(
+                    f"{self.path}: tensor {name} is not finite, the file is damaged; train or fetch it again"
+                )
         return {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in loaded.items()}
 
 
@@ -133,7 +142,8 @@ def save_weights(
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise RecordError(f"the weights could not be written to {path}: {error}; make room and save again") from error
+        why = error.strerror or error
+        raise RecordError(f"the weights could not be written to {path}: {why}; make room and run again") from error
     return open_weights(path)
 
 
@@ -152,7 +162,10 @@ def _halved(name: str, tensor: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             tensor = tensor.astype(np.float16)
     if not np.isfinite(tensor).all():
-        raise RecordError(f"tensor {name} is not finite in half precision; these weights are not worth keeping")
+        raise RecordError(
+            f"tensor {name} is not finite in half precision, and the weights are not written: the training went "
+            "astray; take a lower learning rate and choose another --out"
+        )
     return np.array(tensor, order="C")  # ascontiguousarray would make a number a list of one
 
 

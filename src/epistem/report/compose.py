@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -50,10 +50,11 @@ def single_report(
     *,
     provenance: Provenance,
     versions: Mapping[str, str],
+    shipped: Collection[str] = (),
     reliability: Reliability | None = None,
     exports: Sequence[tuple[str, str | PurePath]] = (),
 ) -> Report:
-    """The report of one image; arguments as for `image_section`, with the provenance of the result."""
+    """The report of one image; arguments as for `image_section` and `methods_paragraph`."""
     section = image_section(
         micrograph, measured, quantities, overlay, reliability=reliability, exports=exports, id="image"
     )
@@ -68,6 +69,7 @@ def single_report(
         quantities=[q for q in quantities.values() if q.value is not None],
         foils=[foil],
         forecast=reliability is not None and reliability.f1 is not None,
+        shipped=shipped,
     )
     about = {"versions": plain(versions), "noun": noun_of(measured.classes), "foil": foil._asdict()}
     return Report(
@@ -111,6 +113,7 @@ def folder_report(
     *,
     provenance: Provenance,
     versions: Mapping[str, str],
+    shipped: Collection[str] = (),
     title: str = "Folder",
     sizes_label: str = "Diameter [nm]",
 ) -> Report:
@@ -122,6 +125,7 @@ def folder_report(
         errors: file and reason of each that failed.
         provenance: of the run: detector, settings, seed.
         versions: of epistem and of the libraries its numbers rest on.
+        shipped: hashes of the weights that come with epistem.
         title: what the folder is called.
         sizes_label: what the groups' values are, with unit.
     """
@@ -134,7 +138,7 @@ def folder_report(
         parts.append(_samples(grouping, sizes_label))
     parts += [failures_section(errors)] if errors else []
     parts += folder.sections if inside else []
-    parts.append(methods_section(_folder_methods(folder, grouping, record, versions)))
+    parts.append(methods_section(_folder_methods(folder, grouping, record, versions, shipped)))
     parts.append(provenance_section(record, versions))
     text = parts[0].blocks[0]
     return Report(
@@ -177,7 +181,11 @@ def _gathered(entries: Iterable[Entry]) -> _Folder:
 
 
 def _folder_methods(
-    folder: _Folder, grouping: Grouping, record: Mapping[str, Any], versions: Mapping[str, str]
+    folder: _Folder,
+    grouping: Grouping,
+    record: Mapping[str, Any],
+    versions: Mapping[str, str],
+    shipped: Collection[str],
 ) -> str:
     shown = {name: fact for row in folder.rows for name, fact in row.facts.items() if fact.value is not None}
     return methods_paragraph(
@@ -191,6 +199,7 @@ def _folder_methods(
         samples=grouping.thickness_file,
         by=grouping.by if grouping.groups else "",
         forecast="f1" in shown,
+        shipped=shipped,
     )
 
 

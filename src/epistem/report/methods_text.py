@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from epistem.report.words import Ranged, label_and_unit, number, percent, plural
 
 DETECTORS = {
     "epistem.detect.CavityDense": (
-        "its dense network (centres and star-shaped outlines in one pass of a U-Net on EfficientNet-lite0, trained on"
-        " simulated TEM images)"
+        "its dense network (centres and star-shaped outlines from a U-Net on EfficientNet-lite0)"
     ),
     "epistem.detect.CavityMaskRCNN": "its Mask R-CNN (He et al., ICCV 2017)",
     "epistem.detect.LogBlobs": "its multi-scale Laplacian-of-Gaussian detector (Lindeberg, IJCV 30, 79, 1998)",
@@ -19,6 +18,8 @@ DETECTORS = {
         " touching objects split by a watershed)"
     ),
 }
+# These keep apart what overlaps in projection, unless it is nearly at one place.
+_TELLS_OVERLAPS_APART = {"epistem.detect.CavityDense", "epistem.detect.CavityMaskRCNN"}
 PUBLISHED = "github.com/uw-cmg/cavity_defect_detection"
 SOURCES = {
     "metadata": "the files' metadata",
@@ -64,6 +65,7 @@ def methods_paragraph(
     samples: str = "",
     by: str = "",
     forecast: bool = False,
+    shipped: Collection[str] = (),
 ) -> str:
     """Sentences that another laboratory could repeat the work from.
 
@@ -79,11 +81,12 @@ def methods_paragraph(
         samples: name of the table that gives them for each image; "" if it was one setting or the files.
         by: column of that table by which images were grouped; "" if they were not.
         forecast: whether an expected F1 was given.
+        shipped: hashes of the weights that come with epistem.
     """
     shown = list(quantities)
     known = {q.name for q in shown if q.value is not None}
     sentences = [
-        _detection(provenance, versions, noun, n_images),
+        _detection(provenance, versions, noun, n_images, shipped),
         _calibration(pixel_sizes),
         "Sizes are area-equivalent diameters, d = 2·√(A/π) (ISO 9276-6), of each object's pixels; objects cut by the"
         " image border are counted but left out of the sizes.",
@@ -152,7 +155,9 @@ def _groups(by: str) -> str:
     )
 
 
-def _detection(provenance: Mapping[str, Any], versions: Mapping[str, str], noun: str, n_images: int) -> str:
+def _detection(
+    provenance: Mapping[str, Any], versions: Mapping[str, str], noun: str, n_images: int, shipped: Collection[str]
+) -> str:
     maker = str(provenance.get("maker", "unknown"))
     version = versions.get("epistem", "")
     where = "one image" if n_images == 1 else f"{number(n_images)} images"
@@ -164,10 +169,17 @@ def _detection(provenance: Mapping[str, Any], versions: Mapping[str, str], noun:
     settings = provenance.get("settings", {})
     details = [_setting(name, value) for name, value in settings.get("detector", settings).items()]
     if provenance.get("weights"):
-        details.append(f"weights {provenance['weights']}")
+        details.append(_weights(provenance["weights"], shipped))
     if provenance.get("seed") is not None:
         details.append(f"seed {provenance['seed']}")
     return f"{what} were {how}" + (f" ({', '.join(details)})." if details else ".")
+
+
+def _weights(identity: str, shipped: Collection[str]) -> str:
+    """Which weights, and what the shipped ones learned from; of others that is not known here."""
+    if identity in shipped:
+        return f"weights {identity}, trained on simulated cavities, some on recorded cavity-free fields"
+    return f"weights {identity} of the user's training"
 
 
 def _setting(name: str, value: Any) -> str:
@@ -197,7 +209,9 @@ def _intervals(quantities: Sequence[Named]) -> list[str]:
 
 
 def _not_done(provenance: Mapping[str, Any], forecast: bool) -> str:
-    missing = ["the outlines were not corrected by hand", "objects that overlap in projection were not told apart"]
+    missing = ["the outlines were not corrected by hand"]
+    if provenance.get("maker") not in _TELLS_OVERLAPS_APART:
+        missing.append("objects that overlap in projection were not told apart")
     if not forecast:
         missing.insert(0, "the share of missed and false detections was not estimated, and no interval includes it")
     if not provenance.get("weights"):

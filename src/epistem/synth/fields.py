@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -39,7 +41,8 @@ class Recipe:
         without: names of scene settings that are set to 0 in every scene (to see what each is worth).
 
     Raises:
-        SettingsError: no weight above 0, a share outside 0 to 1, a scene has no such setting.
+        SettingsError: no weight above 0, a share outside 0 to 1, a seed below 0, a scene has no such setting or
+            cannot do without it.
     """
 
     shares: tuple[tuple[SetName, Severity, float], ...]
@@ -63,6 +66,22 @@ class Recipe:
         known = {setting.name for setting in fields(CavityScene)}
         if unknown := sorted(set(self.without) - known):
             raise SettingsError(f"a scene has no setting {', '.join(unknown)}; CavityScene names them all")
+        if needed := [name for name in self.without if not _may_be_0(name)]:
+            raise SettingsError(f"without is of settings that may be 0; {', '.join(needed)} may not, leave it out")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"seed is a whole number from 0 to 2^63 - 1, not {self.seed!r}")
+
+
+def _may_be_0(name: str) -> bool:
+    plain = CavityScene()
+    if not isinstance(getattr(plain, name), float):
+        return False
+    off: dict[str, Any] = {name: 0.0}
+    try:
+        replace(plain, **off)
+    except SettingsError:
+        return False
+    return True
 
 
 def draw_field(recipe: Recipe, index: int, backgrounds: Sequence[NDArray[np.float32]] = ()) -> Simulated:
@@ -128,6 +147,14 @@ _kept: Sequence[NDArray[np.float32]] = ()
 def _keep(backgrounds: Sequence[NDArray[np.float32]]) -> None:
     global _kept
     _kept = backgrounds
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this worker when the process that started it is gone; nobody else would tell it that the work is over."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _make_with_kept(path: Path, recipe: Recipe, index: int) -> None:

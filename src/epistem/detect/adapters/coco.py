@@ -37,15 +37,19 @@ def read_coco(path: Path, *, shape: Shape | None, image: str | None) -> Content:
     """
     data = read_json(path)
     name = path.name
+    notes: list[str] = []
     if isinstance(data, list):
         entry, records, categories = _result_image(data, image, name), data, {}
     else:
         entry = _pick(_records(data, "images", name), image, name)
         records = _records(data, "annotations", name)
         listed = _records(data, "categories", name) if "categories" in data else []
+        notes += _strangers(data, name)
         categories = dict(each(listed, "category", name, lambda entry: (entry["id"], str(entry["name"]))))
     mine = each(records, "annotation", name, lambda record: record if record["image_id"] == entry.get("id") else None)
     records = [record for record in mine if record is not None]
+    if not isinstance(data, list):
+        notes += _twice(records)
     size = _size(entry, records, shape, name)
     with_crowd = any("iscrowd" in record for record in records)
 
@@ -63,7 +67,22 @@ def read_coco(path: Path, *, shape: Shape | None, image: str | None) -> Content:
     items = each(records, "annotation", name, item)
     classes = tuple(dict.fromkeys(categories.values()))
     unlisted = tuple(sorted({item.name for item in items} - set(classes)))
-    return Content(size, items, classes + unlisted)
+    return Content(size, items, classes + unlisted, notes=tuple(notes))
+
+
+def _strangers(data: Any, source: str) -> list[str]:
+    known = {repr(entry.get("id")) for entry in data["images"]}
+    ids = each(data["annotations"], "annotation", source, lambda record: record["image_id"])
+    strange = [one for one in ids if repr(one) not in known]
+    if not strange:
+        return []
+    return [f"{len(strange)} objects are of images that the file does not list (image_id {strange[0]!r})"]
+
+
+def _twice(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    drawn = [repr([record.get(key) for key in ("segmentation", "bbox", "category_id")]) for record in records]
+    more = len(drawn) - len(set(drawn))
+    return [f"{more} of {len(drawn)} objects are listed more than once"] if more else []
 
 
 def coco_images(path: Path) -> list[str]:
