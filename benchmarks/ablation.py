@@ -1,6 +1,6 @@
 """What each ingredient of the simulation is worth: main.ablation.<what is left out>.sim_f1 and .real_f1.
 
-The shipped spec with a quarter of its fields and short trainings, once whole and once without each ingredient. What
+The shipped spec with an eighth of its fields and short trainings, once whole and once without each ingredient. What
 is left out is left out of the calibration fields too, so the threshold knows nothing of it; the test fields have
 everything.
 Texture, camera and speckle are left out of simulated fields only, as no recorded field can do without: compare these
@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Train each variant, score it, record; a run that was cut short goes on."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("ingredients", nargs="*", metavar="WHAT", help=f"left out: {', '.join(VARIANTS)}")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("build/ablation"), help="of fields and checkpoints")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args(words)
@@ -56,11 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def shortened(spec: DetectorSpec, steps: int) -> DetectorSpec:
-    """A quarter of the fields, few steps, no tests of its own."""
+    """An eighth of the fields, few steps, no tests of its own."""
     return replace(
         spec,
-        fields={name: replace(one, number=one.number // 4) for name, one in spec.fields.items()},
-        calibration={name: replace(one, number=one.number // 4) for name, one in spec.calibration.items()},
+        fields={name: replace(one, number=one.number // 8) for name, one in spec.fields.items()},
+        calibration={name: replace(one, number=one.number // 8) for name, one in spec.calibration.items()},
         schedule=replace(spec.schedule, steps=steps),
         tests={},
     )

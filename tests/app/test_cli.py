@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,25 @@ def test_import_epistem_loads_nothing_heavy() -> None:
     code = "import sys, epistem; print('numpy' in sys.modules, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_what_a_scheduler_sends_before_it_kills_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
+    folder = tmp_path / "arriving"
+    folder.mkdir()
+    words = [
+        sys.executable,
+        "-m",
+        "epistem",
+        "watch",
+        str(folder),
+        "--detector",
+        "log",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "Watching" in running.stderr.readline()
+        time.sleep(1)
+        running.terminate()
+        assert running.wait(60) == 0

@@ -70,6 +70,11 @@ def test_in_windows_a_long_image_gives_what_it_gives_as_a_whole(weights):
     assert_alike(whole, tiled)
 
 
+def test_a_device_that_is_not_here_is_told_and_not_replaced(weights):
+    with pytest.raises(SettingsError, match="device is cpu, cuda or cuda:N, not 'abacus'"):
+        CavityDense(str(weights.path), device="abacus")(blobs(41, 41))
+
+
 def local(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maps that know where bright blobs are, and look no further than 30 px."""
     h, w = (-(-n // 2) for n in image.shape)

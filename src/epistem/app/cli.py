@@ -6,6 +6,7 @@ Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,14 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epistem import __version__
+from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
 
 if TYPE_CHECKING:
-    from epistem.app.batch import BatchResult
     from epistem.app.samples import Samples
     from epistem.app.settings import Settings
-    from epistem.core import Micrograph, MicrographSeries
 
 app = typer.Typer(
     help="Find and measure what is in a micrograph, and say how far each result can be trusted.",
@@ -121,11 +121,11 @@ def analyze(
     listed = list_files(paths, out)
     rows = _samples(samples, [name for _, name in listed])
     jobs = make_jobs(listed, settings, samples=rows, found=found)
-    with _Bar(len(jobs), quiet=as_json) as bar:
+    with Bar(len(jobs), quiet=as_json) as bar:
         result = run_batch(
             jobs, settings, out, samples=rows, by=by, workers=workers, cluster=cluster, progress=bar.advance
         )
-    _tell(result, out, as_json=as_json)
+    tell_batch(result, out, as_json=as_json)
     if result.errors:
         raise typer.Exit(SOME_FAILED)
 
@@ -155,13 +155,13 @@ def watch(
 
     settings = _settings(context, settings_file, setting)
     rows = _samples(samples, [])
-    _say(f"Watching {folder}; results go to {out / 'report.html'}. Ctrl-C stops.")
+    say(f"Watching {folder}; results go to {out / 'report.html'}. Ctrl-C stops.")
 
     def tell(_done: int, _total: int, outcome: Any) -> None:
         if isinstance(outcome, FileError):
-            _say(f"{outcome.file}: {outcome.why}")
+            say(f"{outcome.file}: {outcome.why}")
         else:
-            _say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
+            say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
 
     try:
         last = watch_folder(folder, settings, out, samples=rows, by=by, every_s=every_s, progress=tell)
@@ -190,12 +190,12 @@ def read(
             failed = True
             facts.append({"file": str(file), "error": " ".join(str(error).split())})
         else:
-            facts.append({"file": str(file), **_facts(image)})
+            facts.append({"file": str(file), **facts_of(image)})
     if as_json:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
         for one in facts:
-            _print_facts(one)
+            print_facts(one)
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -283,16 +283,18 @@ def formats(as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line; an EpistemError is one line and exit code 2."""
+    # What a scheduler sends before it kills ends a run as Ctrl-C does: what was reached is kept, and told.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except EpistemError as error:
         why = " ".join(str(error).split())
-        _say(f"epistem: {why}")
+        say(f"epistem: {why}")
         if "--json" in sys.argv:
             print(json.dumps({"error": why}, ensure_ascii=False))
         sys.exit(SOME_FAILED if isinstance(error, RecordError) else USAGE)
     except KeyboardInterrupt:
-        _say("Stopped. The same command goes on from here.")
+        say("Stopped. The same command goes on from here.")
         sys.exit(130)
 
 
@@ -352,105 +354,5 @@ def _samples(path: Path | None, names: list[str]) -> Samples | None:
     except RecordError as error:
         raise SettingsError(str(error)) from error
     for warning in samples.warnings(names) if names else ():
-        _say(f"Note: {warning}")
+        say(f"Note: {warning}")
     return samples
-
-
-def _tell(result: BatchResult, out: Path, *, as_json: bool) -> None:
-    """What was found, what failed, where to look."""
-    images = [image for record in result.records for image in record.images]
-    n_objects = sum(image.n_objects for image in images)
-    if as_json:
-        told = {
-            "out": str(out),
-            "images": [image.model_dump() for image in images],
-            "errors": [error.model_dump() for error in result.errors],
-            "reused": result.reused,
-        }
-        print(json.dumps(told, indent=1, ensure_ascii=False))
-        return
-    for error in result.errors:
-        _say(f"{error.file}: {error.why}")
-    for image in images:
-        for warning in image.warnings:
-            _say(f"{image.name}: {warning}")
-    before = f" ({result.reused} of the files were done before)" if result.reused else ""
-    failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
-    print(f"{n_objects} objects in {len(images)} images{before}{failed}.\nReport: {out / 'report.html'}")
-
-
-def _facts(image: Micrograph | MicrographSeries) -> dict[str, Any]:
-    from epistem.core import Micrograph
-
-    first = image if isinstance(image, Micrograph) else image[0]
-    scale = first.calibration
-    facts: dict[str, Any] = {
-        "kind": "image",
-        "shape": list(first.shape),
-        "dtype": str(first.pixels.dtype),
-        "row_nm": scale.row_nm if scale else None,
-        "col_nm": scale.col_nm if scale else None,
-        "pixel_size_source": f"{scale.source}: {scale.detail}".rstrip(": ") if scale else None,
-        "valid_fraction": first.valid_fraction,
-        "context": first.context.known(),
-        "id": image.id,
-        "warnings": list(dict.fromkeys([*image.warnings, *first.warnings])),
-    }
-    if not isinstance(image, Micrograph):
-        labels = [one.slice.label if one.slice else "" for one in image]
-        facts |= {"kind": "series", "axis": image.axis, "images": len(image), "labels": labels}
-    return facts
-
-
-def _print_facts(facts: dict[str, Any]) -> None:
-    if "error" in facts:
-        _say(facts["error"])
-        return
-    rows, cols = facts["shape"]
-    many = f"{facts['images']} images along {facts['axis']}, each " if facts["kind"] == "series" else ""
-    print(f"{facts['file']}\n  {many}{rows} × {cols} pixels, {facts['dtype']}")
-    if facts["col_nm"] is None:
-        print("  pixel size unknown")
-    else:
-        row, col = facts["row_nm"], facts["col_nm"]
-        size = f"{col:.6g} nm" if row == col else f"{row:.6g} nm between rows, {col:.6g} nm between columns"
-        print(f"  pixel size {size} ({facts['pixel_size_source']})")
-    for name, value in facts["context"].items():
-        print(f"  {name.replace('_', ' ')}: {value}")
-    for warning in facts["warnings"]:
-        print(f"  note: {warning}")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-class _Bar:
-    """A progress bar on the terminal; silent where there is none or where JSON is wanted."""
-
-    def __init__(self, total: int, *, quiet: bool) -> None:
-        self.total, self.quiet = total, quiet
-
-    def __enter__(self) -> _Bar:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=self.quiet or not console.is_terminal,
-        )
-        self.task = self.progress.add_task("Analysing", total=self.total)
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def advance(self, done: int, _total: int, _outcome: object) -> None:
-        """One more file is through."""
-        self.progress.update(self.task, completed=done)

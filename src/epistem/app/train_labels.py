@@ -116,7 +116,7 @@ def _tuned(
         begun, FromImages(parts.learn, augment), schedule, out,
         device=device, workers=workers, told=lambda step: told.step(step, schedule.steps),
     )  # fmt: skip
-    with as_detector(out, base.network, network, 0.0) as detector:
+    with as_detector(out, base.network, network, 0.0, device) as detector:
         try:
             min_score = best_threshold(collect(detector, _fields(parts.learn)))
         except SettingsError as error:
@@ -125,8 +125,8 @@ def _tuned(
             ) from error
     check = None
     if parts.held_out:
-        before = DETECTORS[base.network](weights=str(base.path))
-        with as_detector(out, base.network, network, min_score) as after:
+        before = DETECTORS[base.network](weights=str(base.path), device=device)
+        with as_detector(out, base.network, network, min_score, device) as after:
             check = _check(before, after, base.min_score, min_score, _fields(parts.held_out))
     card = _card(base, parts, check, out, device, _settings(schedule, augment))
     return Tuned(write_weights(out, base.network, network, min_score, card=card, told=told), base, parts, check)

@@ -73,9 +73,9 @@ def _trained(spec: DetectorSpec, out: Path, told: Told, device: str, workers: in
         network, fields.to_learn(), spec.schedule, out, device=device, workers=workers, told=told_of
     )  # fmt: skip
     held_out = (fields.labelled("calibration", name) for name in spec.calibration)
-    min_score, scores = _calibrate(out, spec.network, network, chain.from_iterable(held_out))
+    min_score, scores = _calibrate(out, spec.network, network, chain.from_iterable(held_out), device)
     tests = {}
-    with as_detector(out, spec.network, network, min_score) as detector:
+    with as_detector(out, spec.network, network, min_score, device) as detector:
         for name in spec.tests:
             judged = collect(detector, fields.labelled("tests", name))
             tests[name] = scores_of(pooled_at(judged, min_score))
@@ -135,12 +135,14 @@ class _Fields:
         return load_backgrounds(self.spec.backgrounds)
 
 
-def _calibrate(out: Path, name: str, network: Any, fields: Iterator[LabelledField]) -> tuple[float, dict[str, Any]]:
+def _calibrate(
+    out: Path, name: str, network: Any, fields: Iterator[LabelledField], device: str
+) -> tuple[float, dict[str, Any]]:
     """Threshold, and scores on the fields it was chosen on; a dense network's reading is calibrated."""
     dense = isinstance(network.settings, Reading)
     if dense:
         network.settings = replace(network.settings, scale=1.0, shift=0.0)
-    with as_detector(out, name, network, 0.0) as detector:
+    with as_detector(out, name, network, 0.0, device) as detector:
         judged = collect(detector, fields)
     try:
         return _choose(network, judged) if dense else _threshold(judged)
@@ -163,12 +165,14 @@ def _threshold(judged: Judged) -> tuple[float, dict[str, Any]]:
 
 
 @contextmanager
-def as_detector(out: Path, name: str, network: Any, min_score: float) -> Iterator[Callable[[Micrograph], Instances]]:
+def as_detector(
+    out: Path, name: str, network: Any, min_score: float, device: str
+) -> Iterator[Callable[[Micrograph], Instances]]:
     """The network as a person would run it: from a file, in half precision. The file goes afterwards."""
     path = keep(out / "candidate.safetensors", network, name=name, min_score=min_score, card={}).path
     load_dense.cache_clear()  # it knows files by name, and this name is used again
     try:
-        yield DETECTORS[name](weights=str(path), min_score=min_score)
+        yield DETECTORS[name](weights=str(path), min_score=min_score, device=device)
     finally:
         load_dense.cache_clear()
         path.unlink(missing_ok=True)

@@ -35,6 +35,7 @@ class CavityDense:
         min_score: leave out objects below; None takes the threshold the weights were chosen with.
         min_diameter_px: leave out smaller ones (area-equivalent) [px].
         engine: what runs the network: auto, onnx or torch.
+        device: cpu, cuda, cuda:1…; None takes a GPU if there is one.
         tile_px: edge of the windows worked on; larger images are cut, which changes memory, not the result [px].
     """
 
@@ -42,6 +43,7 @@ class CavityDense:
     min_score: float | None = None
     min_diameter_px: float = 0.0
     engine: Engine = "auto"
+    device: str | None = None
     tile_px: int = 1536
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class CavityDense:
 
     def __call__(self, micrograph: Micrograph) -> Instances:
         """Objects with masks, by falling score."""
-        loaded = load_dense(self.weights, self.engine)
+        loaded = load_dense(self.weights, self.engine, self.device)
         least = loaded.weights.min_score if self.min_score is None else self.min_score
         reading = _down_to(loaded.reading, least)
         scale = robust_scale(micrograph)
@@ -74,11 +76,13 @@ class CavityMaskRCNN:
         weights: path of a .safetensors file.
         min_score: leave out objects below; None takes the threshold the weights were chosen with.
         min_diameter_px: leave out smaller ones (area-equivalent) [px].
+        device: cpu, cuda, cuda:1…; None takes a GPU if there is one.
     """
 
     weights: str = "cavity-maskrcnn"
     min_score: float | None = None
     min_diameter_px: float = 0.0
+    device: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.min_score, self.min_diameter_px)
@@ -86,7 +90,7 @@ class CavityMaskRCNN:
     def __call__(self, micrograph: Micrograph) -> Instances:
         """Objects with masks, by falling score."""
         weights = open_weights(self.weights)
-        network = _maskrcnn(weights.path, weights.hash)
+        network = _maskrcnn(weights.path, weights.hash, self.device)
         least = weights.min_score if self.min_score is None else self.min_score
         everything = (slice(None), slice(None))
         objects = network.detect(normalize_part(micrograph, robust_scale(micrograph), *everything))
@@ -103,14 +107,15 @@ def _check(min_score: float | None, min_diameter_px: float) -> None:
 
 
 @lru_cache(maxsize=1)
-def _maskrcnn(path: Path, hash_now: str) -> Any:
+def _maskrcnn(path: Path, hash_now: str, device: str | None) -> Any:
     """The network of that file; its hash is there so that another file of that name is read anew."""
     from epistem.nets.restore import restore
+    from epistem.nets.train import device_or_best
 
     weights = open_weights(path)
     if weights.network != "cavity-maskrcnn":
         raise RecordError(f"{path} holds a {weights.network}, wanted a cavity-maskrcnn")
-    return restore(weights)
+    return restore(weights).to(device_or_best(device))
 
 
 def _limit_reached(objects: Instances) -> int | None:

@@ -1,0 +1,115 @@
+"""What the command line says, and its progress bar."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epistem.app.batch import BatchResult
+    from epistem.core import Micrograph, MicrographSeries
+
+
+def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
+    """What was found, what failed, where to look."""
+    images = [image for record in result.records for image in record.images]
+    n_objects = sum(image.n_objects for image in images)
+    if as_json:
+        told = {
+            "out": str(out),
+            "images": [image.model_dump() for image in images],
+            "errors": [error.model_dump() for error in result.errors],
+            "reused": result.reused,
+        }
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for error in result.errors:
+        say(f"{error.file}: {error.why}")
+    for image in images:
+        for warning in image.warnings:
+            say(f"{image.name}: {warning}")
+    before = f" ({result.reused} of the files were done before)" if result.reused else ""
+    failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
+    print(f"{n_objects} objects in {len(images)} images{before}{failed}.\nReport: {out / 'report.html'}")
+
+
+def facts_of(image: Micrograph | MicrographSeries) -> dict[str, Any]:
+    """What `epistem read` prints of one file."""
+    from epistem.core import Micrograph
+
+    first = image if isinstance(image, Micrograph) else image[0]
+    scale = first.calibration
+    facts: dict[str, Any] = {
+        "kind": "image",
+        "shape": list(first.shape),
+        "dtype": str(first.pixels.dtype),
+        "row_nm": scale.row_nm if scale else None,
+        "col_nm": scale.col_nm if scale else None,
+        "pixel_size_source": f"{scale.source}: {scale.detail}".rstrip(": ") if scale else None,
+        "valid_fraction": first.valid_fraction,
+        "context": first.context.known(),
+        "id": image.id,
+        "warnings": list(dict.fromkeys([*image.warnings, *first.warnings])),
+    }
+    if not isinstance(image, Micrograph):
+        labels = [one.slice.label if one.slice else "" for one in image]
+        facts |= {"kind": "series", "axis": image.axis, "images": len(image), "labels": labels}
+    return facts
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """The same for people."""
+    if "error" in facts:
+        say(facts["error"])
+        return
+    rows, cols = facts["shape"]
+    many = f"{facts['images']} images along {facts['axis']}, each " if facts["kind"] == "series" else ""
+    print(f"{facts['file']}\n  {many}{rows} × {cols} pixels, {facts['dtype']}")
+    if facts["col_nm"] is None:
+        print("  pixel size unknown")
+    else:
+        row, col = facts["row_nm"], facts["col_nm"]
+        size = f"{col:.6g} nm" if row == col else f"{row:.6g} nm between rows, {col:.6g} nm between columns"
+        print(f"  pixel size {size} ({facts['pixel_size_source']})")
+    for name, value in facts["context"].items():
+        print(f"  {name.replace('_', ' ')}: {value}")
+    for warning in facts["warnings"]:
+        print(f"  note: {warning}")
+
+
+def say(text: str) -> None:
+    """A line for people, beside the results."""
+    print(text, file=sys.stderr)
+
+
+class Bar:
+    """A progress bar on the terminal; silent where there is none or where JSON is wanted."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self.total, self.quiet = total, quiet
+
+    def __enter__(self) -> Bar:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=self.quiet or not console.is_terminal,
+        )
+        self.task = self.progress.add_task("Analysing", total=self.total)
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def advance(self, done: int, _total: int, _outcome: object) -> None:
+        """One more file is through."""
+        self.progress.update(self.task, completed=done)
