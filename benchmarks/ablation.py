@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Train each variant, score it, record; a run that was cut short goes on."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("ingredients", nargs="*", metavar="WHAT", help=f"left out: {', '.join(VARIANTS)}")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--folder", type=Path, default=Path("build/ablation"), help="of fields and checkpoints")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args(words)
