@@ -1,0 +1,112 @@
+"""From a plan to cases: detectors trained, images simulated, searched, held against the truth; each part goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from epistem import __version__
+from epistem.app.forecast_plan import Plan, Trial
+from epistem.app.train_spec import Told, train_from_spec
+from epistem.core import Detector
+from epistem.detect import make_detector, weights_hash
+from epistem.detect.calibrate import ASKED, LabelledField, saved_field
+from epistem.nets.spec import spec_of
+from epistem.nets.weights import Weights
+from epistem.synth import HARMS
+from epistem.synth.fields import make_fields
+from epistem.trust.cases import LEAST_CANDIDATE, Cases, Described, case_of, gather, joined
+
+
+def make_cases(plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Cases:
+    """Every case of the plan, also as parquet in `out`; goes on where a run before was stopped.
+
+    Args:
+        plan: what is trained and tried.
+        out: folder of everything: `detectors/`, `fields/`, `parts/` and the tables.
+        told: is told how far it is.
+        device: for training and Mask R-CNNs; a GPU where there is one if None.
+        workers: processes that make fields, and samples.
+
+    Raises:
+        TrainingError: a training cannot go on; what was reached is kept.
+        RecordError: something cannot be written, or what lies there is damaged.
+    """
+    for name in plan.detectors:
+        trained(plan, name, out, told=told, device=device, workers=workers)
+    parts = []
+    for number, trial in enumerate(plan.trials):
+        folder = out / "parts" / f"{number:02d}"
+        if not (folder / "images.parquet").exists():
+            gather(_tried(plan, trial, number, out, told, device, workers), {}).save(folder)
+        parts.append(Cases.load(folder))
+    tables = joined(parts)
+    cases = Cases(tables.images, tables.objects, _about(plan, out))
+    cases.save(out)
+    return cases
+
+
+def trained(plan: Plan, name: str, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Weights:
+    """One detector of the plan."""
+    told.say(f"Detector {name}")
+    folder = out / "detectors" / name.replace(":", "-").replace("&", "and")
+    return train_from_spec(spec_of(plan.detectors[name]), folder, told=told, device=device, workers=workers)
+
+
+def _tried(
+    plan: Plan, trial: Trial, number: int, out: Path, told: Told, device: str | None, workers: int
+) -> Iterator[Described]:
+    folder = out / "fields" / f"{number:02d}"
+
+    def made(done: int, of: int) -> None:
+        told.part(f"Simulating {trial.split}, {trial.source}", done, of)
+
+    paths = make_fields(folder, trial.recipe, workers=workers, told=made)
+    detector = _detector(plan, trial.detector, out, device)
+    for k, path in enumerate(paths):
+        field = _harmed(saved_field(path, ASKED[trial.severity]), trial, k)
+        yield case_of(
+            detector(field.micrograph), field.asked, field.micrograph, ambiguous=field.ambiguous,
+            smallest_px=field.smallest_px, source=trial.source, split=trial.split, detector=trial.detector,
+            image=f"{number:02d}/{path.stem}",
+        )  # fmt: skip
+        told.part(f"Detecting {trial.split}, {trial.source}", k + 1, len(paths))
+
+
+def _detector(plan: Plan, name: str, out: Path, device: str | None) -> Detector:
+    """It keeps everything down to the faintest candidate."""
+    if name not in plan.detectors:
+        return make_detector(name, min_score=LEAST_CANDIDATE)
+    return make_detector(
+        plan.detectors[name]["network"], weights=str(_weights(plan, name, out)), min_score=LEAST_CANDIDATE,
+        device=device,
+    )  # fmt: skip
+
+
+def _weights(plan: Plan, name: str, out: Path) -> Path:
+    network = plan.detectors[name]["network"]
+    return out / "detectors" / name.replace(":", "-").replace("&", "and") / f"{network}.safetensors"
+
+
+def _harmed(field: LabelledField, trial: Trial, number: int) -> LabelledField:
+    """The field, or the same harmed: which harm and how much follow from the number alone."""
+    rng = np.random.default_rng([trial.recipe.seed, number, 1])
+    if rng.random() >= trial.harmed:
+        return field
+    harm = HARMS[sorted(HARMS)[int(rng.integers(len(HARMS)))]]
+    amount = harm.levels[int(rng.integers(3))]
+    micrograph = harm(field.micrograph, amount, seed=int(rng.integers(2**31)))
+    asked, ambiguous = (harm.truth(one, amount) for one in (field.asked, field.ambiguous))
+    return field._replace(micrograph=micrograph, asked=asked, ambiguous=ambiguous)
+
+
+def _about(plan: Plan, out: Path) -> dict[str, object]:
+    """How these cases came about."""
+    detectors = {}
+    for name in dict.fromkeys(trial.detector for trial in plan.trials):
+        detectors[name] = weights_hash(_detector(plan, name, out, None))
+    trials = [asdict(trial) for trial in plan.trials]
+    return {"epistem": __version__, "weights": detectors, "trials": trials, "specs": dict(plan.detectors)}
