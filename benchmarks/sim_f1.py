@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.contest import LEARNED, Contestant, Share, contestant, pooled_f1, told
-from epistem.detect.calibrate import ASKED, Judged, LabelledField, Pool, collect, counts_at, saved_field
+from epistem.detect.calibrate import ASKED, Judged, LabelledField, Pool, counts_at, judge, saved_field
 from epistem.stats.calibration import expected_calibration_error
 from epistem.synth.fields import Recipe, make_fields
 from epistem.synth.sets import SETS, SEVERITIES, SetName, Severity
@@ -46,11 +46,17 @@ class Group(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a detector did in one group."""
+    """What a detector did in one group.
+
+    Attributes:
+        counts: tp, fp and fn of each field.
+        of_all_sizes: the same if found objects without partner count however small they are.
+    """
 
     group: Group
     judged: Judged
     counts: np.ndarray
+    of_all_sizes: np.ndarray
 
 
 def groups(folder: Path, number: int, shape: tuple[int, int] = (512, 512)) -> list[Group]:
@@ -67,8 +73,11 @@ def outcomes(who: Contestant, held_out: Sequence[Group]) -> list[Outcome]:
     """Each group at the detector's own threshold."""
     result = []
     for group in held_out:
-        judged = collect(who.keeps_all, group.fields())
-        result.append(Outcome(group, judged, counts_at(judged, who.min_score)))
+        seen = [(who.keeps_all(field.micrograph), field) for field in group.fields()]
+        judged = judge(seen)
+        of_all_sizes = judge((found, field._replace(smallest_px=0.0)) for found, field in seen)
+        counts, more = (counts_at(one, who.min_score) for one in (judged, of_all_sizes))
+        result.append(Outcome(group, judged, counts, more))
         print(f"{who.label} {group.key}: {_in_words(result[-1].counts)}")
     return result
 
@@ -115,6 +124,12 @@ def _tell(who: Contestant, done: Sequence[Outcome], *, dry: bool) -> None:
         share = pooled_f1(one.counts)
         data = f"{who.label}, {_in_words(one.counts)}; {len(one.counts)} {how}"
         told(f"{prefix}.{one.group.key}", share, target="reported", command=command, data=data, dry=dry)
+        if one.group.severity == "clear":
+            words = _in_words(one.of_all_sizes)
+            data = f"{who.label}, false ones under 6 px count too: {words}; {len(one.counts)} {how}"
+            share_all = pooled_f1(one.of_all_sizes)
+            name = f"{prefix}.{one.group.key}.all_sizes"
+            told(name, share_all, target="reported", command=command, data=data, dry=dry)
         if share is not None and one.group.severity == "clear":
             scored.append((one, share))
     if scored:

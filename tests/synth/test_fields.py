@@ -64,7 +64,6 @@ def test_a_run_that_was_cut_short_goes_on_and_keeps_what_is_there(made: Path, tm
     assert files(tmp_path) == files(made) | {"00000.npz": b"kept, whatever it is"}
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_two_workers_make_the_same_files_as_one(tmp_path: Path) -> None:
     mixed = replace(RECIPE, on_backgrounds=0.5)
     told: list[tuple[int, int]] = []
@@ -99,7 +98,6 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         run.communicate(timeout=30)  # the pipe ends when nobody holds it, the workers included
 
 
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_what_a_worker_cannot_make_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="too small"):
         make_fields(tmp_path, replace(RECIPE, on_backgrounds=1.0), (np.ones((9, 9), np.float32),), workers=2)
@@ -252,3 +250,43 @@ def test_fields_lie_on_backgrounds_as_often_as_asked_and_never_without_any() -> 
 def test_a_recipe_that_cannot_be_followed_is_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         replace(RECIPE, **change)  # type: ignore[arg-type]
+
+
+WITH_A_DEATH = """
+import os, signal, sys, threading, time
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from epistem.app.cli import _end
+from epistem.synth import fields
+
+def kill_one():
+    while len(list(folder.glob("*.npz"))) < 2:
+        time.sleep(0.05)
+    os.kill(list(pools[0]._processes)[1], signal.SIGKILL)
+
+class Seen(fields.ProcessPoolExecutor):
+    def __init__(self, *words, **more):
+        super().__init__(*words, **more)
+        pools.append(self)
+
+if __name__ == "__main__":
+    folder, pools = Path(sys.argv[1]), []
+    fields.ProcessPoolExecutor = Seen
+    signal.signal(signal.SIGTERM, partial(_end, os.getpid()))  # as the command line has it
+    threading.Thread(target=kill_one, daemon=True).start()
+    recipe = fields.Recipe((("C", "any", 1.0),), number=5000, shape=(64, 80), seed=5)
+    try:
+        fields.make_fields(folder, recipe, workers=2)
+    except BrokenProcessPool:
+        print("told")
+"""
+
+
+def test_a_worker_that_dies_under_the_command_line_is_told_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    script = tmp_path / "with_a_death.py"
+    script.write_text(WITH_A_DEATH, "utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "fields")], capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.returncode) == ("told\n", 0), done.stderr

@@ -6,9 +6,11 @@ Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -281,10 +283,17 @@ def formats(as_json: Json = False) -> None:
             print(f"{what}: {' '.join(names)}")
 
 
+def _end(parent: int, number: int, _frame: object) -> None:
+    """What a scheduler sends before it kills ends a run as Ctrl-C does: what was reached is kept, and told."""
+    if os.getpid() == parent:
+        raise KeyboardInterrupt
+    # A forked worker has inherited this. It has nothing to keep, and whoever ends it waits for it.
+    os._exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; an EpistemError is one line and exit code 2."""
-    # What a scheduler sends before it kills ends a run as Ctrl-C does: what was reached is kept, and told.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, partial(_end, os.getpid()))
     try:
         app()
     except EpistemError as error:

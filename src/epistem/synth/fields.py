@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,6 +121,9 @@ def make_fields(
 
     Returns:
         The files in order.
+
+    Raises:
+        BrokenProcessPool: a worker died; the fields that are there stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i:05d}.npz" for i in range(recipe.number)]
@@ -130,7 +134,8 @@ def make_fields(
             told(recipe.number - len(missing) + done, recipe.number)
         return paths
     # The backgrounds go to each worker once and not with every field: they are larger than what is made of them.
-    pool = ProcessPoolExecutor(workers, initializer=_keep, initargs=(backgrounds,))
+    # Forked from a process with threads, a worker may wait for a lock that nobody holds any more.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_keep, initargs=(backgrounds,))
     try:
         jobs = [pool.submit(_make_with_kept, paths[i], recipe, i) for i in missing]
         for done, job in enumerate(as_completed(jobs), 1):
