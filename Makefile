@@ -24,7 +24,7 @@ $(LITE): pyproject.toml constraints.txt
 	touch $(LITE)
 
 $(STAMP): $(LITE)
-	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets]"
+	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study]"
 	touch $(STAMP)
 
 demo: $(LITE)
@@ -39,6 +39,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/tables.py --check
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.match_speed

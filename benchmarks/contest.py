@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.record import record
+from benchmarks.record import forget, record
 from epistem.core import DependencyMissing, Detector, Interval, RecordError
 from epistem.detect import make_detector
 from epistem.nets.weights import open_weights
@@ -101,9 +101,11 @@ def mean_share(values: ArrayLike) -> Share:
 
 
 def told(name: str, share: Share | None, *, target: str, command: str, data: str, dry: bool) -> None:
-    """Record a share, or only print it; None is said and not recorded."""
+    """Record a share, or only print it; None is said, and takes away what was recorded before."""
     if share is None:
         print(f"{name}: nothing to divide by; {data}")
+        if not dry:
+            forget(name)
     elif dry:
         spread = "" if share.low is None else f" ({share.low:.4g} to {share.high:.4g})"
         print(f"{name} = {share.value:.4g}{spread}; {data}")

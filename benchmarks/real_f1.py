@@ -105,7 +105,8 @@ def measure_learned(who: Contestant, crops: Sequence[Crop], tell: Teller, pictur
     tell_shares(matches, views, tell, about)
     of_one = tell._replace(data="one crop of cavity_tem_labelled, which has no interval")
     for crop, view, one in zip(crops, views, matches, strict=True):
-        small = f"{view.focus}focus, {_recall_small(one, view)}"
+        focus = "focus unclear" if view.focus == "unclear" else f"{view.focus}focus"
+        small = f"{focus}, {_recall_small(one, view)}"
         of_one.f1(f"main.real_crop.{crop.name}", [one], about=f"{about}, {small}")
     tell_oracle(who, crops, views, tell, about)
 
@@ -157,7 +158,8 @@ def tell_shares(matches: Sequence[Match], views: Sequence[Labelled], tell: Telle
         band = f"{low}_to_{high}_px" if np.isfinite(high) else f"{low}_px_up"
         name = f"main.real_recall.{band}" if low else "main.real_recall_small"
         share = pooled_share(got, there)
-        size = f"{about}, {sum(got)} of {sum(there)} true objects of {low} to {high} px (mean side of the box)"
+        band_px = f"{low} to {high} px (mean side of the box), in {np.count_nonzero(there)} of the crops"
+        size = f"{about}, {sum(got)} of {sum(there)} true objects of {band_px}"
         tell.share(name, share, matches, "reported" if low else ">= 0.55", size)
 
 
@@ -179,7 +181,7 @@ def tell_oracle(who: Contestant, crops: Sequence[Crop], views: Sequence[Labelled
     fields = [LabelledField(c.micrograph, v.sure, v.ambiguous) for c, v in zip(crops, views, strict=True)]
     judged = judge(zip(found, fields, strict=True))
     if not judged.right.any():
-        print("main.real_f1_oracle: nothing right was found at any threshold")
+        tell.f1("main.real_f1_oracle", [], about=f"{about}, nothing right was found at any threshold")
         return
     best = best_threshold(judged)
     matches = [score(one[one.score >= best], view) for one, view in zip(found, views, strict=True)]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,9 +33,7 @@ def record(
     """
     if low is not None and high is not None and not low <= value <= high:
         raise ValueError(f"{name}: {value} does not lie between {low} and {high}")
-    path = ROOT / "results" / f"{name.partition('.')[0]}.json"
-    rows = json.loads(path.read_text("utf-8")) if path.exists() else []
-    rows = [row for row in rows if row["name"] != name]
+    rows = [row for row in _rows(name) if row["name"] != name]
     rows.append(
         {
             "name": name,
@@ -48,11 +47,35 @@ def record(
         }
     )
     rows.sort(key=lambda row: row["name"])
+    _write(name, rows)
+    print(f"{name} = {value:.4g}  (wanted {target})")
+
+
+def forget(name: str) -> None:
+    """Take out the number of that name, if there is one: an old one beside new ones would pass for new."""
+    rows = _rows(name)
+    kept = [row for row in rows if row["name"] != name]
+    if len(kept) < len(rows):
+        _write(name, kept)
+        print(f"{name}: the number measured before is taken out")
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    path = _path(name)
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return rows
+
+
+def _write(name: str, rows: list[dict[str, Any]]) -> None:
+    path = _path(name)
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".json.part")
     partial.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
     os.replace(partial, path)
-    print(f"{name} = {value:.4g}  (wanted {target})")
+
+
+def _path(name: str) -> Path:
+    return ROOT / "results" / f"{name.partition('.')[0]}.json"
 
 
 def _commit() -> str:

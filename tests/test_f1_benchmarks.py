@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
         rows[name] = {"value": value, **rest}
 
     monkeypatch.setattr(module("contest"), "record", keep)
+    monkeypatch.setattr(module("contest"), "forget", lambda name: rows.pop(name, None))
     return rows
 
 
@@ -131,6 +133,26 @@ def test_dry_records_nothing(
     two_crops.main(["--dry"])
     assert recorded == {}
     assert "main.real_f1 = 0.6667" in capsys.readouterr().out
+
+
+def test_what_can_no_longer_be_measured_leaves_no_old_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module("record"), "ROOT", tmp_path)
+    path = tmp_path / "results" / "main.json"
+    path.parent.mkdir()
+    path.write_text('[{"name": "main.a"}, {"name": "main.a.b"}]', "utf-8")
+    rest = {"target": "reported", "command": "c", "data": "d"}
+    module("contest").told("main.a", None, **rest, dry=True)
+    assert len(json.loads(path.read_text("utf-8"))) == 2
+    module("contest").told("main.a", None, **rest, dry=False)
+    assert json.loads(path.read_text("utf-8")) == [{"name": "main.a.b"}]
+
+
+def test_objects_of_a_size_say_in_how_many_crops_they_lie(
+    two_crops: ModuleType, recorded: dict[str, dict[str, Any]]
+) -> None:
+    two_crops.main([])
+    said = recorded["main.real_recall_small"]["data"]
+    assert "0 of 2 true objects of 0 to 10 px (mean side of the box), in 2 of the crops" in said
 
 
 def test_pictures_show_right_missed_invented_and_ambiguous(two_crops: ModuleType, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def test_a_limit_that_was_reached_stays_with_the_result(tmp_path):
 
 
 def test_weights_of_the_other_network_are_refused(tmp_path, weights):
-    with pytest.raises(RecordError, match="holds a cavity-dense, wanted a cavity-maskrcnn"):
+    with pytest.raises(RecordError, match="wanted a cavity-maskrcnn; choose --detector cavity-dense"):
         CavityMaskRCNN(str(weights.path))(blobs(64, 64))
     other = save_weights(
         tmp_path / "m.safetensors", {}, network="cavity-maskrcnn", settings={}, min_score=0.5, card={}

@@ -204,7 +204,7 @@ def test_a_window_too_large_for_the_gpu_is_told_with_what_to_do(weights, monkeyp
 def test_an_onnx_file_of_other_weights_is_refused(weights, tmp_path):
     other = random_weights(tmp_path / "net.safetensors", seed=1)
     other.onnx.write_bytes(weights.onnx.read_bytes())
-    with pytest.raises(RecordError, match=r"net\.onnx was made from other weights"):
+    with pytest.raises(RecordError, match=r"net\.onnx was made from other weights.*; fetch it again, or delete it"):
         load_dense(str(other.path), "onnx")
 
 
@@ -212,13 +212,13 @@ def test_an_onnx_file_of_other_weights_is_refused(weights, tmp_path):
 def test_a_damaged_onnx_file_is_refused(weights, tmp_path, kept):
     (tmp_path / "net.safetensors").write_bytes(weights.path.read_bytes())
     (tmp_path / "net.onnx").write_bytes(weights.onnx.read_bytes()[:kept])
-    with pytest.raises(RecordError, match=r"net\.onnx cannot be run by onnxruntime.*make it again"):
+    with pytest.raises(RecordError, match=r"net\.onnx cannot be run by onnxruntime.*; fetch it again, or delete it"):
         load_dense(str(tmp_path / "net.safetensors"), "onnx")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
     save_weights(tmp_path / "m.safetensors", {}, network="cavity-maskrcnn", settings={}, min_score=0.5, card={})
-    with pytest.raises(RecordError, match="holds a cavity-maskrcnn, wanted a cavity-dense"):
+    with pytest.raises(RecordError, match="wanted a cavity-dense; choose --detector cavity-maskrcnn"):
         load_dense(str(tmp_path / "m.safetensors"))
 
 

@@ -19,7 +19,7 @@ DETECTORS = Table(
 
 DEFAULT = "cavity-dense"
 
-__all__ = ["DEFAULT", "DETECTORS", "detect", "make_detector", "weights_hash"]
+__all__ = ["DEFAULT", "DETECTORS", "detect", "least_score", "make_detector", "weights_hash"]
 
 
 def make_detector(name: str = DEFAULT, **settings: Any) -> Detector:
@@ -48,6 +48,21 @@ def _checked(name: str, value: Any, wanted: Any) -> Any:
     if isinstance(checked, float) and not math.isfinite(checked):
         raise SettingsError(f"{name} is a finite number, not {value!r}")
     return checked
+
+
+def least_score(detector: Detector) -> float | None:
+    """The score from which on it holds an object for found; None where it knows no scores.
+
+    Raises:
+        RecordError: its weights are not there or damaged.
+        DependencyMissing: nothing is installed to read them.
+    """
+    asked = getattr(detector, "min_score", None)
+    if asked is not None or (weights := getattr(detector, "weights", None)) is None:
+        return None if asked is None else float(asked)
+    from epistem.nets.weights import open_weights
+
+    return open_weights(weights).min_score
 
 
 def weights_hash(detector: Detector) -> str | None:

@@ -28,7 +28,7 @@ HALO_PX = 448
 class CavityDense:
     """Cavities in TEM images, in focus series and out, by one pass of a network trained on simulated images.
 
-    The score is the share of objects with such a score that were true on held-out simulation.
+    The score is the share of objects with such a score that were true on the simulated calibration fields.
 
     Attributes:
         weights: name of shipped weights, or path of a .safetensors file.
@@ -114,7 +114,10 @@ def _maskrcnn(path: Path, hash_now: str, device: str | None) -> Any:
 
     weights = open_weights(path)
     if weights.network != "cavity-maskrcnn":
-        raise RecordError(f"{path} holds a {weights.network}, wanted a cavity-maskrcnn")
+        raise RecordError(
+            f"{path} holds a {weights.network}, wanted a cavity-maskrcnn; choose --detector {weights.network}, or "
+            "give other weights"
+        )
     return restore(weights).to(device_or_best(device))
 
 

@@ -16,6 +16,8 @@ from epistem.core.errors import DependencyMissing, RecordError, SettingsError
 from epistem.nets.stars import Reading, pad
 from epistem.nets.weights import Weights, open_weights
 
+_WITHOUT_ONNX = "fetch it again, or delete it and run by torch (pip install 'epistem[nets]')"
+
 Engine = Literal["auto", "onnx", "torch"]
 Maps = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -46,7 +48,10 @@ def load_dense(name: str, engine: Engine = "auto", device: str | None = None) ->
     weights = open_weights(name)
     assert weights.hash  # of the file as it is now, whatever lies there later
     if weights.network != "cavity-dense":
-        raise RecordError(f"{weights.path} holds a {weights.network}, wanted a cavity-dense")
+        raise RecordError(
+            f"{weights.path} holds a {weights.network}, wanted a cavity-dense; choose --detector {weights.network}, "
+            "or give other weights"
+        )
     known = {field.name for field in fields(Reading)}
     reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
     chosen = _choose(engine, weights, device)
@@ -103,9 +108,9 @@ def _by_onnx(weights: Weights) -> Maps:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         made_from = session.get_modelmeta().custom_metadata_map.get("weights")
     except Exception as error:
-        raise RecordError(f"{path} cannot be run by onnxruntime ({error}); it is damaged, make it again") from error
+        raise RecordError(f"{path} cannot be run by onnxruntime ({error}), it is damaged; {_WITHOUT_ONNX}") from error
     if made_from != weights.hash:
-        raise RecordError(f"{path} was made from other weights than {weights.path.name} beside it; delete it")
+        raise RecordError(f"{path} was made from other weights than {weights.path.name} beside it; {_WITHOUT_ONNX}")
 
     def maps(image: NDArray[np.float32]) -> NDArray[np.float32]:
         h, w = (-(-n // 2) for n in image.shape)

@@ -54,7 +54,9 @@ def restore(weights: Weights) -> nn.Module:
         network = build(weights.network, {**weights.settings, "pretrained": False})
     except (ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())
-        raise RecordError(f"{weights.path} does not fit this version's {weights.network}: {why}") from error
+        raise RecordError(
+            f"{weights.path} does not fit this version's {weights.network}: {why}; train or fetch it again"
+        ) from error
     tensors = weights.tensors()
     if misfits := list(_misfits(network, tensors)):
         more = f" (and {len(misfits) - 1} more)" if len(misfits) > 1 else ""

@@ -93,7 +93,10 @@ def open_weights(name: str | Path) -> Weights:
         with safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise RecordError(f"{path} cannot be read as weights ({error}); it is damaged or something else") from error
+        raise RecordError(
+            f"{path} cannot be read as weights ({error}), it is damaged or something else; give a .safetensors file "
+            "that epistem wrote, or train or fetch it again"
+        ) from error
     if about.get("format") != FORMAT:
         came = about.get("format", "no format")
         raise RecordError(f"{path} says {came!r}; this version of epistem reads {FORMAT!r}. Train or fetch it again")
