@@ -11,12 +11,14 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.settings import Settings
+from epistem.app.trust_card import Watched, corrected
 from epistem.core import Instances, Micrograph, MicrographSeries, Provenance, Quantity, Reliability
 from epistem.detect.measure import measure
 from epistem.detect.population import summarize
 from epistem.imaging import read
 
 Finder = Callable[[Micrograph], Instances]
+GIVEN = "These objects were given, so nothing forecasts how many are right: look at the overlay first."
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +61,15 @@ def analyze(
         SettingsError: an unknown detector or setting.
     """
     settings = settings or Settings()
-    finder = find or settings.finder()
+    looker = find or settings.looker()
     image = read(path, settings.pixel_size)
     slices = image.slices if isinstance(image, MicrographSeries) else (image,)
-    return [analyze_image(micrograph, settings, finder) for micrograph in slices]
+    return [analyze_image(micrograph, settings, looker) for micrograph in slices]
 
 
-def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> Analysis:
-    """Find and measure what is in one image that has been read already."""
-    found = find(micrograph)
+def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Watched) -> Analysis:
+    """Find and measure what is in one image that has been read already; a watched detector is forecast too."""
+    found, forecast = find.look(micrograph) if isinstance(find, Watched) else (find(micrograph), None)
     if settings.min_score is not None:
         # An unscored object has no score to fall short of.
         found = found[~(found.score < settings.min_score)]
@@ -82,6 +84,13 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> A
         coverage=settings.coverage,
         seed=settings.seed,
     )
+    reliability = Reliability(reasons=(getattr(find, "why_no_forecast", GIVEN),))
+    if forecast is not None and isinstance(find, Watched):
+        reliability = find.reliability(forecast)
+        quantities = corrected(
+            quantities, measured, micrograph, forecast, thickness_nm=settings.thickness_nm,
+            thickness_error_nm=settings.thickness_error_nm, coverage=settings.coverage, seed=settings.seed,
+        )  # fmt: skip
     maker = found.provenance or Provenance("unknown", "unknown")
     analysis = settings.model_dump(exclude={"detector", "detector_settings"}, exclude_none=True)
     provenance = replace(
@@ -90,14 +99,13 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder) -> A
         inputs=(micrograph.id,),
         seed=settings.seed,
     )
-    return Analysis(micrograph, measured, quantities, _reliability(measured), provenance)
+    reliability = replace(reliability, reasons=(*reliability.reasons, *_weak(measured)))
+    return Analysis(micrograph, measured, quantities, reliability, provenance)
 
 
-def _reliability(measured: Instances) -> Reliability:
-    """What can be said without a forecast: no verdict, but what weakens these numbers."""
-    reasons = [
-        "No forecast of F1 exists for this detector: look at the overlay before using the numbers.",
-    ]
+def _weak(measured: Instances) -> list[str]:
+    """What weakens the numbers whoever found the objects."""
+    reasons = []
     if len(measured):
         edge = np.asarray(measured.columns["touches_edge"]).mean()
         if edge > 0.25:
@@ -109,7 +117,7 @@ def _reliability(measured: Instances) -> Reliability:
             reasons.append(
                 f"{small:.0%} of the objects are under 8 pixels across: half a pixel of rim is 25 % of their area."
             )
-    return Reliability(reasons=tuple(reasons), reference=None)
+    return reasons
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `formats`.
+"""The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epistem import __version__
+from epistem.app.forecast_cli import forecasting
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -74,6 +75,9 @@ By = Annotated[str, typer.Option("--by", help="Column of that CSV whose values m
 ObjectName = Annotated[str, typer.Option("--call", help="What one object is called in the report.")]
 Coverage = Annotated[float, typer.Option(help="Probability that an interval holds the truth.")]
 Seed = Annotated[int, typer.Option(help="Of the resampling behind the intervals.")]
+Forecasts = Annotated[
+    str, typer.Option("--forecast", help="Of the detector's F1: shipped, none, or a file of epistem forecast fit.")
+]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="JSON of settings, such as run.json; options given here win.")
 ]
@@ -106,6 +110,7 @@ def analyze(
         typer.Option(help="Measure these masks (labels, COCO, YOLO, Cellpose, SAM…) instead of detecting."),
     ] = None,
     object_name: ObjectName = "cavity",
+    forecast: Forecasts = "shipped",
     coverage: Coverage = 0.9,
     seed: Seed = 0,
     settings_file: SettingsFile = None,
@@ -146,6 +151,7 @@ def watch(
     samples: SamplesFile = None,
     by: By = "specimen",
     object_name: ObjectName = "cavity",
+    forecast: Forecasts = "shipped",
     coverage: Coverage = 0.9,
     seed: Seed = 0,
     settings_file: SettingsFile = None,
@@ -225,6 +231,7 @@ def score(
 
 training = typer.Typer(help="Train a network.", no_args_is_help=True)
 app.add_typer(training, name="train")
+app.add_typer(forecasting, name="forecast")
 
 
 @training.command("detector")
@@ -314,6 +321,7 @@ _OF_SETTINGS = (
     "thickness_error_nm",
     "min_score",
     "object_name",
+    "forecast",
     "coverage",
     "seed",
 )

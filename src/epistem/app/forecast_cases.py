@@ -20,6 +20,9 @@ from epistem.synth import HARMS
 from epistem.synth.fields import make_fields
 from epistem.trust.cases import LEAST_CANDIDATE, Cases, Described, case_of, gather, joined
 
+# A saved field does not know its beam, which another defocus needs.
+_HARMS = tuple(name for name in HARMS if name != "defocus")
+
 
 def make_cases(plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Cases:
     """Every case of the plan, also as parquet in `out`; goes on where a run before was stopped.
@@ -96,7 +99,7 @@ def _harmed(field: LabelledField, trial: Trial, number: int) -> LabelledField:
     rng = np.random.default_rng([trial.recipe.seed, number, 1])
     if rng.random() >= trial.harmed:
         return field
-    harm = HARMS[sorted(HARMS)[int(rng.integers(len(HARMS)))]]
+    harm = HARMS[_HARMS[int(rng.integers(len(_HARMS)))]]
     amount = harm.levels[int(rng.integers(3))]
     micrograph = harm(field.micrograph, amount, seed=int(rng.integers(2**31)))
     asked, ambiguous = (harm.truth(one, amount) for one in (field.asked, field.ambiguous))

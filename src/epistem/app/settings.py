@@ -10,6 +10,7 @@ from typing import Any, Self, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from epistem import __version__
+from epistem.app.trust_card import Unwatched, Watched, model_key, watched
 from epistem.core import Detector, SettingsError
 from epistem.detect import DEFAULT, DETECTORS, make_detector, weights_hash
 
@@ -25,6 +26,8 @@ class Settings(BaseModel):
         thickness_error_nm: one standard deviation of it [nm].
         object_name: what a report calls one object, in the singular.
         min_score: objects below are left out, 0 to 1; None keeps what the detector itself holds for found.
+        forecast: of the detector's F1: "shipped", "none", or the path of one that `epistem forecast fit` made.
+        limits: of the verdict, by name, where they are not the defaults; see `trust.verdict.Limits`.
         coverage: probability that an interval holds the truth, 0 to 1.
         seed: of the resampling behind the intervals.
     """
@@ -38,6 +41,8 @@ class Settings(BaseModel):
     thickness_error_nm: float | None = Field(None, ge=0)
     object_name: str = Field("cavity", min_length=1)
     min_score: float | None = Field(None, ge=0, le=1)
+    forecast: str = "shipped"
+    limits: dict[str, float] = Field(default_factory=dict)
     coverage: float = Field(0.9, gt=0, lt=1)
     seed: int = Field(0, ge=0)
 
@@ -54,6 +59,10 @@ class Settings(BaseModel):
             settings.setdefault("min_score", self.min_score)
         return make_detector(self.detector, **settings)
 
+    def looker(self) -> Watched | Unwatched:
+        """The detector with the forecast that covers it, or with why none does."""
+        return watched(self.finder(), self.detector, self.forecast, self.limits)
+
     def key(self, *, detects: bool = True) -> str:
         """Hash of everything here, of the version and the weights: a result under the same key stays as it is.
 
@@ -63,6 +72,7 @@ class Settings(BaseModel):
         finder = self.finder()
         weights = weights_hash(finder) if detects else None
         text = json.dumps(self.model_dump(), sort_keys=True) + __version__ + str(weights)
+        text += model_key(self.detector, self.forecast) if detects else ""
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

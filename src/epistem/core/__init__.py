@@ -17,7 +17,7 @@ from epistem.core.micrograph import Axis, Calibration, Context, Micrograph, Micr
 from epistem.core.protocols import ChatModel, Detector, Encoder, Segmenter, Signal
 from epistem.core.provenance import Provenance
 from epistem.core.registry import Table
-from epistem.core.reliability import Interval, Quantity, Reliability, Verdict
+from epistem.core.reliability import Interval, Quantity, Reliability, SignalRange, Verdict
 from epistem.core.segmentation import Segmentation
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "SettingsError",
     "ShapeError",
     "Signal",
+    "SignalRange",
     "Slice",
     "Source",
     "Table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from epistem.core.errors import SettingsError
 
@@ -54,6 +54,24 @@ class Quantity:
     note: str = ""
 
 
+class SignalRange(NamedTuple):
+    """A signal of one image among those of the reference images.
+
+    Attributes:
+        label: in plain words.
+        value: of this image.
+        least, low, median, high, most: smallest, 5 %, 50 %, 95 % and largest of the reference images.
+    """
+
+    label: str
+    value: float
+    least: float
+    low: float
+    median: float
+    high: float
+    most: float
+
+
 @dataclass(frozen=True)
 class Reliability:
     """What can be said of a result without its truth.
@@ -65,6 +83,7 @@ class Reliability:
         verdict: what to do with the result, or None where nothing entitles to one.
         reasons: why, in sentences.
         reference: the set of images these numbers hold for.
+        shown: signals to be shown among those of the reference.
     """
 
     f1: Interval | None = None
@@ -75,3 +94,4 @@ class Reliability:
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     reference: str | None = None
+    shown: tuple[SignalRange, ...] = ()

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from epistem.core import Interval, Quantity
+from epistem.core import Interval, Quantity, SignalRange
 from epistem.report.words import number
 
 INK, MUTED, ACCENT, WARM = "#1f2933", "#66727f", "#2f6f9f", "#b4541a"
@@ -88,6 +88,33 @@ def score_histogram(scores: NDArray[np.float64]) -> bytes:
         axes.set_xlim(0, 1)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         return _finished(canvas, axes, len(values))
+
+
+def signal_strips(signals: Sequence[SignalRange]) -> bytes:
+    """Where one image lies among the reference images, a strip for each signal, as SVG.
+
+    Each is drawn from the reference's 5 % (left end of the grey) to its 95 % (right end); what is far out stands at
+    the border.
+    """
+    with _style():
+        canvas, axes = _canvas(4.8, 0.5 + 0.19 * len(signals))
+        for row, one in enumerate(signals):
+            width = (one.high - one.low) or 1.0
+            at = float(np.clip((one.value - one.low) / width, -0.6, 1.6))
+            inside = one.least <= one.value <= one.most
+            axes.barh(-row, 1, height=0.62, color="#e3e7eb")
+            middle = (one.median - one.low) / width
+            axes.plot([middle, middle], [-row - 0.31, -row + 0.31], color=MUTED, linewidth=1)
+            mark, colour = ("o", ACCENT) if inside else ("X", WARM)
+            axes.plot([at], [-row], marker=mark, color=colour, markersize=5, linestyle="none")
+            axes.text(1.7, -row, number(one.value), va="center", fontsize=7.5)
+        axes.set_yticks([-row for row in range(len(signals))], [one.label for one in signals], fontsize=7.5)
+        axes.set_ylim(-len(signals) + 0.4, 0.6)
+        axes.set_xlim(-0.65, 1.65)
+        axes.set_xticks([0, 1], ["5 %", "95 %"])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        return _finished(canvas, axes, None)
 
 
 def compare_groups(groups: Mapping[str, GroupValues], *, label: str) -> bytes:

@@ -25,7 +25,7 @@ from epistem.report.document import (
     Table,
     Text,
 )
-from epistem.report.figures import score_histogram, shrunk, size_histogram
+from epistem.report.figures import score_histogram, shrunk, signal_strips, size_histogram
 from epistem.report.methods_text import HOLDS
 from epistem.report.words import (
     counted,
@@ -59,7 +59,10 @@ MAIN = (
     ("density_per_um2", "density_per_1e6_px"),
     ("area_fraction_percent",),
     ("swelling_percent",),
+    ("f1",),
+    ("verdict",),
 )
+FIRST = 6
 UNTOLD = "How many were missed or are false is not known: look at the overlay before using the numbers."
 OBJECT_ROWS = 200
 
@@ -93,6 +96,7 @@ def image_section(
         *_trust(reliability),
         _overlay(micrograph, measured, overlay),
         *_histograms(measured),
+        *_signals(reliability),
         *further,
         _about_image(micrograph),
         *_objects(measured, has_file=any(str(path).endswith(".csv") for _, path in exports)),
@@ -118,9 +122,9 @@ def headline(measured: Instances, quantities: Mapping[str, Quantity], reliabilit
         f1 = reliability.f1
         text += f" Expected F1 {number(f1.value, width=f1.high - f1.low)} ({span(f1.low, f1.high, f1.coverage)})."
     if reliability is not None and reliability.verdict is not None:
-        text += f" {reliability.verdict.capitalize()}" + (
-            f": {reliability.reasons[0]}" if reliability.reasons else "."
-        )
+        # The first reason of an accepted image is its expected F1, which is said already.
+        reason = f": {reliability.reasons[0]}" if reliability.reasons and reliability.verdict != "accept" else "."
+        text += f" {reliability.verdict.capitalize()}{reason}"
     return text
 
 
@@ -140,7 +144,7 @@ def interval_of(quantity: Quantity | None) -> Interval | None:
 def main_names(known: Collection[str]) -> list[str]:
     """The quantities that stand first: of each kind the best that is known; the first six if none is of these."""
     best = [next((name for name in names if name in known), None) for names in MAIN]
-    return [name for name in best if name is not None] or list(known)[: len(MAIN)]
+    return [name for name in best if name is not None] or list(known)[:FIRST]
 
 
 def without_pixel_twins(names: Iterable[str]) -> list[str]:
@@ -248,6 +252,19 @@ def _trust(reliability: Reliability | None) -> list[Block]:
     if lines:
         blocks.append(Text(title="" if facts else title, text="\n\n".join(lines), role="list"))
     return blocks
+
+
+def _signals(reliability: Reliability | None) -> list[Figure]:
+    """Where the image lies among those the forecast was learnt from."""
+    if reliability is None or not reliability.shown:
+        return []
+    caption = (
+        "Grey: from 5 to 95 % of the reference images; the line is their middle. A round mark is this image; an orange "
+        "cross lies outside all of them."
+    )
+    alt = f"{len(reliability.shown)} signals of this image among those of the reference images"
+    picture = signal_strips(reliability.shown)
+    return [Figure.of(picture, title="Is this image like the reference?", alt=alt, caption=caption)]
 
 
 def _about_image(micrograph: Micrograph) -> Facts:

@@ -71,7 +71,7 @@ class Cases:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        needed = {"images": ("case", *GROUPS, "rows", "cols", "asked"), "objects": ("case", "score", "right")}
+        needed = {"images": ("case", *GROUPS, "rows", "cols"), "objects": ("case", "score")}
         for name, columns in needed.items():
             if missing := [one for one in columns if one not in getattr(self, name)]:
                 raise RecordError(f"the table of {name} lacks {', '.join(missing)}; it has other columns of a case")
@@ -88,8 +88,14 @@ class Cases:
         return type(self)(images.reset_index(drop=True), objects.reset_index(drop=True), self.provenance)
 
     def counts(self, min_score: float) -> NDArray[np.int64]:
-        """True positives, false positives and false negatives of each case, (n, 3), if lower scores are left out."""
-        kept = self.objects[(self.objects["score"] >= min_score) & ~self.objects["neither"].astype(bool)]
+        """True positives, false positives and false negatives of each case, (n, 3), if lower scores are left out.
+
+        Raises:
+            SettingsError: a case without truth.
+        """
+        if "asked" not in self.images or self.images["asked"].isna().any():
+            raise SettingsError("these cases have no truth, so nothing is counted; give labels with the detections")
+        kept = self.objects[(self.objects["score"] >= float(min_score)) & ~self.objects["neither"].astype(bool)]
         right = kept["right"].astype(bool)
         at = pd.Index(self.images["case"])
         tp, fp = (
@@ -159,7 +165,7 @@ def describe(found: Instances, micrograph: Micrograph | None = None) -> Describe
     Raises:
         SettingsError: a score that is missing or not in 0 to 1.
     """
-    _check_scores(found)
+    check_scores(found)
     kept = found[np.flatnonzero(found.score >= LEAST_CANDIDATE)]
     row0, col0, row1, col1 = kept.boxes.T
     area, heywood = (row1 - row0) * (col1 - col0), np.full(len(kept), np.nan)
@@ -224,7 +230,7 @@ def gather(described: Iterable[Described], provenance: Mapping[str, Any]) -> Cas
     """
     images, objects = [], []
     for case, one in enumerate(described):
-        images.append({"case": case, **one.image})
+        images.append({"case": case, **dict.fromkeys(GROUPS, ""), **one.image})
         objects.append(one.objects.assign(case=case))
     if not images:
         raise SettingsError("a forecast learns from cases; none came")
@@ -243,7 +249,7 @@ def joined(parts: Sequence[Cases]) -> Cases:
     return Cases(pd.concat(images, ignore_index=True), pd.concat(objects, ignore_index=True), about)
 
 
-def _check_scores(found: Instances) -> None:
+def check_scores(found: Instances) -> None:
     score = found.score
     if not (np.isfinite(score).all() and (score >= 0).all() and (score <= 1).all()):
         strange = int((~(np.isfinite(score) & (score >= 0) & (score <= 1))).sum())

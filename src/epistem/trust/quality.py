@@ -56,7 +56,7 @@ def image_quality(micrograph: Micrograph | None) -> Mapping[str, float]:
     z = (z - z.mean()) / spread
     down, right = np.diff(z, axis=0), np.diff(z, axis=1)
     values = (
-        _noise(z), *_bands(z), np.log10(_laplacian_variance(z) + 1e-6), float((z[:, 1:] * z[:, :-1]).mean()),
+        pixel_noise(z), *_bands(z), np.log10(_laplacian_variance(z) + 1e-6), float((z[:, 1:] * z[:, :-1]).mean()),
         float((z**3).mean()), np.log10(float((np.abs(z) > 4).mean()) + 1e-5), _uneven(z), _stripes(down, right),
         float((right == 0).mean()),
     )  # fmt: skip
@@ -87,8 +87,11 @@ def _middle(n: int) -> slice:
     return slice(start, start + min(n, _LARGEST_PX))
 
 
-def _noise(z: NDArray[np.float32]) -> float:
-    """Source: Donoho, Johnstone, Biometrika 81, 425 (1994): MAD of the finest diagonal Haar wavelet."""
+def pixel_noise(z: NDArray[np.float32]) -> float:
+    """Standard deviation of the noise of one pixel, in units of z.
+
+    Source: Donoho, Johnstone, Biometrika 81, 425 (1994): MAD of the finest diagonal Haar wavelet.
+    """
     even = z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2]
     finest = (even[::2, ::2] - even[1::2, ::2] - even[::2, 1::2] + even[1::2, 1::2]) / 2
     return float(np.median(np.abs(finest)) * 1.4826)

@@ -1,0 +1,158 @@
+"""How far to trust one image's result: the forecast that covers its detector, a verdict, and corrected quantities."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from epistem.core import Detector, Instances, Micrograph, Quantity, Reliability, SettingsError, SignalRange
+from epistem.detect import least_score, weights_hash
+
+if TYPE_CHECKING:
+    from epistem.trust.forecast import Forecaster
+    from epistem.trust.result import Forecast
+    from epistem.trust.verdict import Limits
+
+SHIPPED = Path(__file__).parents[1] / "trust" / "shipped"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A detector whose forecast is known.
+
+    Attributes:
+        detector: keeps everything down to the faintest candidate.
+        least: score from which on an object is found.
+        forecaster: fitted for this detector and these weights.
+        limits: of the verdict.
+        name: of the detector, for people.
+    """
+
+    detector: Detector
+    least: float
+    forecaster: Forecaster
+    limits: Limits
+    name: str
+
+    def look(self, micrograph: Micrograph) -> tuple[Instances, Forecast]:
+        """What is found, as the detector alone finds it, and what to expect of it."""
+        from epistem.trust.cases import describe
+
+        everything = self.detector(micrograph)
+        forecast = self.forecaster.predict(describe(everything, micrograph), self.least)
+        found = everything[np.flatnonzero(everything.score >= self.least)]
+        made = found.provenance
+        if made is not None:
+            found = replace(found, provenance=replace(made, settings={**made.settings, "min_score": self.least}))
+        return found, forecast
+
+    def reliability(self, forecast: Forecast) -> Reliability:
+        """What to tell of it."""
+        from epistem.trust.result import WORDS
+        from epistem.trust.verdict import decide
+
+        verdict, reasons = decide(forecast, self.limits)
+        known = {name: value for name, value in forecast.signals.items() if np.isfinite(value)}
+        typical = self.forecaster.typicality[forecast.used_score]
+        shown = tuple(
+            SignalRange(WORDS[name], known[name], *(float(one) for one in ends))
+            for name, *ends in zip(typical.names, typical.low, *typical.quantiles, typical.high, strict=True)
+            if name in WORDS and name in known
+        )
+        return Reliability(
+            forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict, reasons,
+            f"{self.forecaster.reference_n} reference images of {self.name}", shown,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """A detector that no forecast covers, and why."""
+
+    detector: Detector
+    why_no_forecast: str
+
+    def __call__(self, micrograph: Micrograph) -> Instances:
+        """What it finds."""
+        return self.detector(micrograph)
+
+
+def watched(detector: Detector, name: str, forecast: str, limits: Mapping[str, Any]) -> Watched | Unwatched:
+    """The detector with the forecast that covers it, or why none does.
+
+    Args:
+        detector: as set for this analysis.
+        name: in DETECTORS.
+        forecast: "shipped", "none", or the path of a fitted forecast.
+        limits: of the verdict, by name, where they are not the defaults.
+
+    Raises:
+        SettingsError: a forecast that was asked for is of another detector, or limits that are not meaningful.
+        RecordError: it is not there, damaged, or of another version.
+    """
+    path = model_path(name, forecast)
+    if path is None:
+        return Unwatched(detector, "No forecast of F1 was asked for: look at the overlay before using the numbers.")
+    least = least_score(detector)
+    if least is None or (forecast == "shipped" and not path.is_file()):
+        why = "No forecast of F1 exists for this detector: look at the overlay before using the numbers."
+        return Unwatched(detector, why)
+    from epistem.trust.cases import LEAST_CANDIDATE
+    from epistem.trust.verdict import Limits
+
+    fitted, weights = _loaded(path, path.stat().st_mtime_ns if path.is_file() else 0), weights_hash(detector)
+    about = fitted.about
+    if (about.get("detector") or name) != name or (about.get("weights") or weights) != weights:
+        if forecast == "shipped":
+            why = (
+                "No forecast of F1 covers these weights: look at the overlay before using the numbers, or fit one on "
+            )
+            return Unwatched(detector, f"{why}labelled images (epistem forecast fit).")
+        raise SettingsError(
+            f"{path} was fitted for {about.get('detector')} with weights {about.get('weights')}, not for {name} with "
+            f"{weights}; fit one for this detector (epistem forecast fit)"
+        )
+    try:
+        chosen = Limits(**limits)
+    except TypeError as error:
+        known = ", ".join(Limits.__dataclass_fields__)
+        raise SettingsError(f"limits of a verdict are {known}; {error}") from error
+    wide: Detector = replace(detector, min_score=min(LEAST_CANDIDATE, least))  # type: ignore[type-var]
+    return Watched(wide, least, fitted, chosen, name)
+
+
+def model_path(name: str, forecast: str) -> Path | None:
+    """Where the forecast lies, whether it is there or not; None for "none"."""
+    if forecast == "none":
+        return None
+    return SHIPPED / f"{name}.skops" if forecast == "shipped" else Path(forecast)
+
+
+def model_key(name: str, forecast: str) -> str:
+    """Identity of the forecast as it is now."""
+    path = model_path(name, forecast)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path is not None and path.is_file() else forecast
+
+
+def corrected(
+    quantities: Mapping[str, Quantity], measured: Instances, micrograph: Micrograph, forecast: Forecast, **how: Any
+) -> dict[str, Quantity]:
+    """The quantities, and beside them those that count what is missed and what is false; `trust.carry.carry`."""
+    from epistem.trust.carry import carry
+
+    # The forecast of the nearest fitted score is taken for these objects; the verdict's reasons say that it is.
+    return {**quantities, **carry(quantities, measured, micrograph, replace(forecast, n_kept=len(measured)), **how)}
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, changed: int) -> Forecaster:
+    """Kept, so that a folder of images reads it once; `changed` so that another file of that name is read anew."""
+    from epistem.trust.model import load
+
+    return load(path)

@@ -1,0 +1,100 @@
+"""A fitted forecast as a file: no pickle, nothing is run when it is read, and it says what it is for."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+
+from epistem.core import RecordError
+from epistem.trust.forecast import Forecaster, How
+from epistem.trust.objects import ObjectModel
+from epistem.trust.regressors import Regressor, Spans
+from epistem.trust.typicality import Typicality
+
+VERSION = 1
+SHIPPED = Path(__file__).parent / "shipped"
+
+# Compiled parts of scikit-learn's trees; skops asks for anything that it does not know by heart.
+_TRUSTED = (
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss._loss.CyHalfSquaredError",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+
+
+def save(forecaster: Forecaster, path: Path) -> None:
+    """The whole file or none.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    content = {
+        "epistem_forecast": VERSION,
+        "how": asdict(forecaster.how) | {"scores": list(forecaster.how.scores), "parts": list(forecaster.how.parts)},
+        "about": forecaster.about,
+        "reference_n": forecaster.reference_n,
+        "columns": list(forecaster.columns),
+        "objects": forecaster.objects.model,
+        "regressors": {name: [one.boosted, one.randomised] for name, one in forecaster.regressors.items()},
+        "spans": {name: [one.error, one.edges, one.below, one.above] for name, one in forecaster.spans.items()},
+        "typicality": [[score, one.as_dict()] for score, one in forecaster.typicality.items()],
+    }
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        skops.io.dump(content, part, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RecordError(
+            f"{path} could not be written: {error.strerror or error}; make room or choose another --out"
+        ) from error
+
+
+def load(path: Path) -> Forecaster:
+    """A saved forecast.
+
+    Raises:
+        RecordError: not there, damaged, of another version, or holding what no forecast holds.
+    """
+    try:
+        content = skops.io.load(path, trusted=list(_TRUSTED))
+    except OSError as error:
+        raise RecordError(
+            f"{path}: wanted a fitted forecast (epistem forecast fit); {error.strerror or error}"
+        ) from error
+    except Exception as error:
+        raise RecordError(f"{path} is no fitted forecast, or is damaged ({error}); fit it again") from error
+    if not isinstance(content, Mapping) or content.get("epistem_forecast") != VERSION:
+        found = content.get("epistem_forecast") if isinstance(content, Mapping) else None
+        raise RecordError(f"{path} is of version {found}, this epistem reads {VERSION}; fit it again")
+    try:
+        return _forecaster(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{path} lacks a part of a forecast ({error}); fit it again") from error
+
+
+def _forecaster(content: Mapping[str, Any]) -> Forecaster:
+    how = content["how"]
+    made = Forecaster(How(**how | {"scores": tuple(how["scores"]), "parts": tuple(how["parts"])}), content["about"])
+    made.reference_n, made.columns = int(content["reference_n"]), tuple(content["columns"])
+    made.objects = ObjectModel.of(content["objects"])
+    made.regressors = {name: Regressor.of(*models) for name, models in content["regressors"].items()}
+    made.spans = {
+        name: Spans(error, *(np.asarray(one) for one in arrays))
+        for name, (error, *arrays) in content["spans"].items()
+    }
+    made.typicality = {float(score): Typicality.from_dict(one) for score, one in content["typicality"]}
+    return made
