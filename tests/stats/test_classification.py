@@ -64,7 +64,9 @@ def test_without_a_good_case_or_call_there_is_no_f1() -> None:
 
 
 def test_a_value_on_the_cut_is_good() -> None:
-    assert [cut_at([at], [at], at).good for at in CUTS] == [1] * 9
+    found = [cut_at([at], [at], at) for at in CUTS]
+    assert [(one.good, one.precision) for one in found] == [(1, 1.0)] * 9
+    assert precision_recall([0.5, 0.1], [0.9, 0.1], good=0.5).no_skill == 0.5
 
 
 def test_the_sweep_has_fewer_good_cases_the_higher_the_cut() -> None:

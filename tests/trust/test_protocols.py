@@ -204,8 +204,9 @@ def test_a_model_of_cases_is_given_those_of_the_fold_in_their_order() -> None:
             return asked.images["case"].to_numpy(float)
 
     everything = cases(study())
-    said = out_of_fold(from_cases(Told, everything), len(everything), leave_one_source_out(everything.images))
-    assert said.predicted[0, :, 0].tolist() == list(range(len(everything)))
+    for folds in (leave_one_source_out(everything.images), random_folds(everything.images)):
+        said = out_of_fold(from_cases(Told, everything), len(everything), folds)
+        assert said.mean[:, 0].tolist() == list(range(len(everything)))
 
 
 def test_folds_or_answers_that_do_not_fit_are_refused() -> None:
@@ -246,8 +247,8 @@ def test_errors_are_of_each_repeat_and_then_averaged() -> None:
 
 def test_the_mean_of_folds_is_that_of_each_repeat() -> None:
     found = by_subset(errors_by_split(TRUTH, SAID, FOLD, SPLIT)).loc["All data, mean of folds"]
-    each = [fold_mean(TRUTH, said, fold.tolist()).mae for said, fold in zip(SAID, FOLD, strict=True)]
-    assert found["mae"] == pytest.approx(np.mean(each))
+    each = [fold_mean(TRUTH, said, fold.tolist()).rmse for said, fold in zip(SAID, FOLD, strict=True)]
+    assert found["rmse"] == pytest.approx(np.mean(each))
 
 
 def test_averages_weigh_splits_alike() -> None:
@@ -302,6 +303,14 @@ def test_splits_that_disagree_make_the_ratio_unsure_and_more_cases_of_them_do_no
     assert (many.low, many.high) == pytest.approx((few.low, few.high))
     assert few.value == pytest.approx(0.8)
     assert few.low < 0.5 < 1.2 < few.high
+
+
+def test_each_case_weighs_alike_in_the_ratio() -> None:
+    ours, theirs = np.array([0.1, 0.1, 0.1, 0.5]), np.array([0.2, 0.2, 0.2, 0.5])
+    found = mae_ratio(np.zeros(4), ours, theirs, ["a", "a", "a", "b"])
+    assert found is not None
+    assert found.value == pytest.approx(0.8 / 1.1)
+    assert (found.low, found.high) == pytest.approx((0.5, 1.0))
 
 
 def test_a_ratio_over_one_split_or_to_no_error_is_not_given() -> None:

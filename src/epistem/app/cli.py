@@ -18,6 +18,7 @@ import typer
 
 from epistem import __version__
 from epistem.app.forecast_cli import forecasting
+from epistem.app.reproduce_cli import reproducing
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -232,6 +233,7 @@ def score(
 training = typer.Typer(help="Train a network.", no_args_is_help=True)
 app.add_typer(training, name="train")
 app.add_typer(forecasting, name="forecast")
+app.add_typer(reproducing, name="reproduce")
 
 
 @training.command("detector")

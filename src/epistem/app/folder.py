@@ -131,6 +131,11 @@ def _image_row(record: FileRecord, image: ImageRecord, samples: Samples | None) 
     }
     for name, quantity in image.quantities.items():
         numbers |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
+    for name in ("f1", "precision", "recall"):
+        one = image.expected.get(name)
+        low, value, high = (one.low, one.value, one.high) if one else (None, None, None)
+        numbers |= {f"expected_{name}": value, f"expected_{name}_low": low, f"expected_{name}_high": high}
+    numbers |= {"typicality": image.typicality, "verdict": image.verdict, "reasons": " | ".join(image.reasons)}
     numbers["warnings"] = " | ".join(image.warnings)
     return row | _said(samples, record.file, {*row, *numbers}) | numbers
 

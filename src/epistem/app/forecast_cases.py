@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from epistem.app.train_spec import Told, train_from_spec
 from epistem.core import Detector
 from epistem.detect import make_detector, weights_hash
 from epistem.detect.calibrate import ASKED, LabelledField, saved_field
+from epistem.nets import runs
 from epistem.nets.spec import spec_of
 from epistem.nets.weights import Weights
 from epistem.synth import HARMS
@@ -35,9 +37,24 @@ def make_cases(plan: Plan, out: Path, *, told: Told, device: str | None = None, 
         workers: processes that make fields, and samples.
 
     Raises:
-        TrainingError: a training cannot go on; what was reached is kept.
+        TrainingError: a training cannot go on, and what was reached is kept; or `out` holds cases of another plan or
+            of other weights.
         RecordError: something cannot be written, or what lies there is damaged.
     """
+    with runs.claimed(out, _plain(plan)):
+        return _made(plan, out, told, device, workers)
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    """All that the cases depend on."""
+    ready = sorted({trial.detector for trial in plan.trials} - set(plan.detectors))
+    return {
+        "trials": {f"{number:02d}": asdict(trial) for number, trial in enumerate(plan.trials)},
+        "detectors": dict(plan.detectors), "weights": {name: weights_hash(make_detector(name)) for name in ready},
+    }  # fmt: skip
+
+
+def _made(plan: Plan, out: Path, told: Told, device: str | None, workers: int) -> Cases:
     for name in plan.detectors:
         trained(plan, name, out, told=told, device=device, workers=workers)
     parts = []

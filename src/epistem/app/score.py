@@ -13,7 +13,7 @@ from epistem.app.store import RESULT, FileRecord, folder_of
 from epistem.core import Instances, RecordError, SettingsError
 from epistem.detect.adapters import load_instances
 from epistem.detect.adapters.content import read_json
-from epistem.detect.adapters.load import BY_SUFFIX, ENDINGS, annotation_files, listed_images
+from epistem.detect.adapters.load import BY_SUFFIX, ENDINGS, annotation_files, format_of, listed_images
 from epistem.detect.adapters.names import Parts, pair, parts_of
 from epistem.detect.match import By, Match, Method, Pooled, match, pool
 
@@ -21,15 +21,41 @@ Shape = tuple[int, int]
 
 
 class Annotated(NamedTuple):
-    """Where the objects of one image are: a file, which image in it, and of which series, if any."""
+    """Where the objects of one image are: a file, which image in it, and which image of a series it is, if of one."""
 
     path: Path
     image: str | None
     series: str | None = None
+    position: int | None = None
 
     def load(self, shape: Shape | None) -> Instances:
         """The objects."""
         return load_instances(self.path, shape=shape, image=self.image)
+
+
+class Paired(NamedTuple):
+    """One image that both sides have annotations of.
+
+    Attributes:
+        name: as the found side calls it.
+        place: its series, or itself.
+        found, truth: where the objects are.
+        picture: its file; None without a folder of images.
+    """
+
+    name: str
+    place: str
+    found: Annotated
+    truth: Annotated
+    picture: Path | None
+
+
+class Pairing(NamedTuple):
+    """The images of both sides, and the names of those that only one side has."""
+
+    both: tuple[Paired, ...]
+    only_found: tuple[str, ...]
+    only_true: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,26 +101,75 @@ def score(
         RecordError: annotations that cannot be read, no image that both have, or a name that fits two.
         SettingsError: a path that is not there.
     """
-    ours, theirs = annotated(found), annotated(truth)
+    images_of = paired(found, truth, images)
+    matches = []
+    for one in images_of.both:
+        objects = one.truth.load(_shape(one.picture))
+        matches.append(match(one.found.load(objects.shape), objects, method=method, by=by, iou=iou))
+    return Scores(
+        tuple(one.name for one in images_of.both),
+        tuple(matches),
+        pool(matches, places=[one.place for one in images_of.both]),
+        images_of.only_found,
+        images_of.only_true,
+    )
+
+
+def paired(found: Path, truth: Path, images: Path | None = None) -> Pairing:
+    """Which annotations on one side are of the same image as which on the other, as `score` has it.
+
+    COCO results name their images by id; where the truth is one COCO file, it says which images these are.
+
+    Raises:
+        RecordError: annotations that cannot be read, no image that both have, or a name that fits two.
+        SettingsError: a path that is not there.
+    """
+    theirs = annotated(truth)
+    ours = _named_by_id(annotated(found), theirs)
     pairs = _pairs(ours, theirs)
     if not pairs:
         raise RecordError(
             f"no image has annotations in both: {found} has {_some(ours)}, {truth} has {_some(theirs)}; "
             "name them alike"
         )
-    pictures = _pictures(images, theirs) | _pictures(images, ours)
-    matches = []
+    pictures = pictures_of(images, theirs) | pictures_of(images, ours)
+    both = []
     for name, other in pairs.items():
         mine, true = ours[name], theirs[other]
-        shape = _shape(images, pictures, (mine.series or name, true.series or other))
-        objects = true.load(shape)
-        matches.append(match(mine.load(objects.shape), objects, method=method, by=by, iou=iou))
-    return Scores(
-        tuple(pairs),
-        tuple(matches),
-        pool(matches, places=[ours[name].series or theirs[other].series or name for name, other in pairs.items()]),
+        place = mine.series or true.series or name
+        both.append(
+            Paired(name, place, mine, true, picture(images, pictures, (mine.series or name, true.series or other)))
+        )
+    return Pairing(
+        tuple(both),
         tuple(name for name in ours if name not in pairs),
         tuple(name for name in theirs if name not in pairs.values()),
+    )
+
+
+def _named_by_id(ours: dict[str, Annotated], theirs: Mapping[str, Annotated]) -> dict[str, Annotated]:
+    """Images of COCO results under the names that the truth has for their ids."""
+    sources = {one.path for one in theirs.values() if one.image and one.path.suffix.lower() == ".json"}
+    if len(sources) != 1 or not any(_is_results(one) for one in ours.values()):
+        return ours
+    data = read_json(sources.pop())
+    if not isinstance(data, dict) or "images" not in data:
+        return ours
+    name_of = {one.image: name for name, one in theirs.items()}
+    by_id = {str(entry.get("id")): name_of[str(entry.get("file_name"))] for entry in data["images"]}
+    named: dict[str, Annotated] = {}
+    for name, one in ours.items():
+        _add(named, by_id.get(str(one.image), name) if _is_results(one) else name, one)
+    return named
+
+
+def _is_results(one: Annotated) -> bool:
+    """Whether it is of a COCO results file, a list of records with `image_id`."""
+    return (
+        bool(one.image)
+        and one.path.suffix.lower() == ".json"
+        and format_of(one.path) == "coco"
+        and isinstance(read_json(one.path), list)
     )
 
 
@@ -166,7 +241,7 @@ def _in_results(results: Path) -> dict[str, Annotated]:
             if len(record.images) == 1:
                 _add(found, name, Annotated(coco, None))
             else:
-                _add(found, f"{name} {Path(image.folder).name}", Annotated(coco, None, series=name))
+                _add(found, f"{name} {Path(image.folder).name}", Annotated(coco, None, name, image.slice))
     return found
 
 
@@ -178,8 +253,12 @@ def _files_of_run(path: Path) -> list[str]:
     return list(files)
 
 
-def _pictures(images: Path | None, annotated: Mapping[str, Annotated]) -> dict[str, Path]:
-    """Name of an image or a series → its file, for those that have one."""
+def pictures_of(images: Path | None, annotated: Mapping[str, Annotated]) -> dict[str, Path]:
+    """Name of an image or a series → its file, for those that have one.
+
+    Raises:
+        SettingsError: no such folder.
+    """
     if images is None:
         return {}
     if not images.is_dir():
@@ -195,16 +274,27 @@ def _pictures(images: Path | None, annotated: Mapping[str, Annotated]) -> dict[s
     return {name: files[other] for name, other in pairs.items()}
 
 
-def _shape(images: Path | None, pictures: Mapping[str, Path], names: tuple[str, str]) -> Shape | None:
+def picture(images: Path | None, pictures: Mapping[str, Path], names: tuple[str, ...]) -> Path | None:
+    """The file of the image under any of its names; None without a folder of images.
+
+    Raises:
+        RecordError: the folder does not have it.
+    """
     if images is None:
+        return None
+    path = next((pictures[name] for name in names if name in pictures), None)
+    if path is None:
+        raise RecordError(f"{images} holds no image called {names[0]}; its size was needed")
+    return path
+
+
+def _shape(picture: Path | None) -> Shape | None:
+    if picture is None:
         return None
     from epistem.core import MicrographSeries
     from epistem.imaging import read
 
-    path = next((pictures[name] for name in names if name in pictures), None)
-    if path is None:
-        raise RecordError(f"{images} holds no image called {names[0]}; its size was needed")
-    image = read(path)
+    image = read(picture)
     return (image[0] if isinstance(image, MicrographSeries) else image).shape
 
 

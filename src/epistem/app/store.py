@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from epistem.core import Axis, Quantity
+from epistem.core import Axis, Quantity, Verdict
 
 RESULT = "result.json"
 SCHEMA = "epistem.result/1"
@@ -39,6 +39,10 @@ class ImageRecord(BaseModel):
         id: hash of the pixels.
         n_objects: how many were found.
         quantities: by name.
+        expected: F1, precision and recall, by name, where a forecast covers the detector.
+        typicality: share of the reference images that are less typical, or None.
+        verdict: accept, review or refuse; None where nothing entitles to one.
+        reasons: for the verdict, or why there is no forecast.
         warnings: what a person must know.
         maker, detector_settings: who found the objects, and how it was set.
     """
@@ -55,6 +59,10 @@ class ImageRecord(BaseModel):
     col_nm: float | None
     n_objects: int
     quantities: dict[str, Quantity]
+    expected: dict[str, Quantity] = Field(default_factory=dict)
+    typicality: float | None = None
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...]
     maker: str
     detector_settings: dict[str, Any]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from epistem.app.batch import BatchResult
+    from epistem.app.store import ImageRecord
     from epistem.core import Micrograph, MicrographSeries
+
+_TOLD = 20  # images named on the terminal
 
 
 def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
@@ -30,9 +35,28 @@ def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
     for image in images:
         for warning in image.warnings:
             say(f"{image.name}: {warning}")
+    _tell_trust(images)
     before = f" ({result.reused} of the files were done before)" if result.reused else ""
     failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
     print(f"{n_objects} objects in {len(images)} images{before}{failed}.\nReport: {out / 'report.html'}")
+
+
+def _tell_trust(images: Sequence[ImageRecord]) -> None:
+    """Expected F1 and verdict of each image, those to look at with their reasons; nothing where none is forecast."""
+    if not any(image.expected or image.verdict for image in images):
+        return
+    for image in images[:_TOLD]:
+        f1 = image.expected.get("f1")
+        expected = "unscored" if f1 is None else f"expected F1 {f1.value:.2f} ({f1.low:.2f} to {f1.high:.2f})"
+        print(f"{image.name}: {image.n_objects} found, {expected}, {image.verdict or 'no verdict'}")
+        if image.verdict != "accept":
+            for reason in image.reasons:
+                print(f"  {reason}")
+    if len(images) > _TOLD:
+        print(f"… and {len(images) - _TOLD} more images, in images.csv")
+    counts = Counter(image.verdict or "no verdict" for image in images)
+    if len(images) > 1:
+        print("Verdicts: " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))
 
 
 def facts_of(image: Micrograph | MicrographSeries) -> dict[str, Any]:

@@ -59,12 +59,12 @@ class Watched:
 
         verdict, reasons = decide(forecast, self.limits)
         known = {name: value for name, value in forecast.signals.items() if np.isfinite(value)}
-        typical = self.forecaster.typicality[forecast.used_score]
-        shown = tuple(
+        typical = self.forecaster.typicality.get(forecast.used_score)
+        shown = () if typical is None else tuple(
             SignalRange(WORDS[name], known[name], *(float(one) for one in ends))
             for name, *ends in zip(typical.names, typical.low, *typical.quantiles, typical.high, strict=True)
             if name in WORDS and name in known
-        )
+        )  # fmt: skip
         return Reliability(
             forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict, reasons,
             f"{self.forecaster.reference_n} reference images of {self.name}", shown,
@@ -100,6 +100,11 @@ def watched(detector: Detector, name: str, forecast: str, limits: Mapping[str, A
     if path is None:
         return Unwatched(detector, "No forecast of F1 was asked for: look at the overlay before using the numbers.")
     least = least_score(detector)
+    if least is None and forecast != "shipped":
+        raise SettingsError(
+            f"{name} has no least score to set, so {path} cannot follow it; take --forecast none, or forecast its "
+            "detections (epistem forecast predict)"
+        )
     if least is None or (forecast == "shipped" and not path.is_file()):
         why = "No forecast of F1 exists for this detector: look at the overlay before using the numbers."
         return Unwatched(detector, why)

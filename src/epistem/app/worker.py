@@ -8,7 +8,7 @@ from pathlib import Path
 from epistem.app.analyze import Analysis, Finder, analyze, shipped_weights, versions
 from epistem.app.settings import Settings
 from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
-from epistem.core import Instances, Micrograph
+from epistem.core import Instances, Micrograph, Quantity, Reliability
 from epistem.report.compose import single_report
 from epistem.report.export import (
     columns_of,
@@ -111,10 +111,24 @@ def _record(analysis: Analysis, folder: Path) -> ImageRecord:
         col_nm=scale.col_nm if scale else None,
         n_objects=len(analysis.found),
         quantities=dict(analysis.quantities),
+        expected=_expected(analysis.reliability),
+        typicality=analysis.reliability.typicality,
+        verdict=analysis.reliability.verdict,
+        reasons=analysis.reliability.reasons,
         warnings=micrograph.warnings,
         maker=analysis.provenance.maker,
         detector_settings=dict(analysis.provenance.settings["detector"]),
     )
+
+
+def _expected(reliability: Reliability) -> dict[str, Quantity]:
+    labels = {"f1": "Expected F1", "precision": "Expected precision", "recall": "Expected recall"}
+    spans = {name: getattr(reliability, name) for name in labels}
+    return {
+        name: Quantity(name, labels[name], span.value, "", span.low, span.high, span.coverage)
+        for name, span in spans.items()
+        if span is not None
+    }
 
 
 def _loader(job: Job) -> Finder | None:

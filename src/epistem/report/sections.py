@@ -259,8 +259,8 @@ def _signals(reliability: Reliability | None) -> list[Figure]:
     if reliability is None or not reliability.shown:
         return []
     caption = (
-        "Grey: from 5 to 95 % of the reference images; the line is their middle. A round mark is this image; an orange "
-        "cross lies outside all of them."
+        "Grey: from 5 to 95 % of the reference images; the line is their middle. A round mark is this image; an "
+        "orange cross lies outside all of them."
     )
     alt = f"{len(reliability.shown)} signals of this image among those of the reference images"
     picture = signal_strips(reliability.shown)

@@ -126,7 +126,10 @@ class Cases:
             for name in ("objects", "images"):  # images last: with it the folder is whole
                 table = pa.Table.from_pandas(getattr(self, name), preserve_index=False)
                 part = folder / f"{name}.parquet.part"
-                pq.write_table(table.replace_schema_metadata(about), part, compression="zstd")
+                # Without checksums every second flipped bit gave other numbers and no error.
+                pq.write_table(
+                    table.replace_schema_metadata(about), part, compression="zstd", write_page_checksum=True
+                )
                 part.replace(folder / f"{name}.parquet")
         except OSError as error:
             raise RecordError(f"cases could not be written to {folder}: {error.strerror or error}") from error
@@ -136,21 +139,22 @@ class Cases:
         """Saved cases.
 
         Raises:
-            RecordError: not there, damaged, of another version, or with unknown columns.
+            RecordError: not there, damaged, of another version, or lacking columns.
         """
         tables, about = {}, {}
         for name in ("images", "objects"):
             path = folder / f"{name}.parquet"
             try:
-                table = pq.read_table(path)
-            except (OSError, pa.ArrowException) as error:
-                raise RecordError(f"{path}: wanted a table of cases (epistem forecast cases); {error}") from error
-            about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+                table = pq.read_table(path, page_checksum_verification=True)
+                about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
+                tables[name] = table.to_pandas()
+            except (OSError, pa.ArrowException, ValueError) as error:
+                why = str(error).split("\n")[0]
+                raise RecordError(f"{path}: wanted a table of cases (epistem forecast cases); {why}") from error
             if about.get("version") != VERSION:
                 raise RecordError(
                     f"{path} is of version {about.get('version')}, this epistem reads {VERSION}; make the cases again"
                 )
-            tables[name] = table.to_pandas()
         del about["version"]
         return cls(tables["images"], tables["objects"], about)
 

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epistem.core import Interval, RecordError, SettingsError
-from epistem.trust.cases import LEAST_CANDIDATE, Cases, Described, gather
+from epistem.trust.cases import GROUPS, LEAST_CANDIDATE, Cases, Described, gather
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.result import Forecast, contrast_to_noise
@@ -66,10 +66,14 @@ class How:
         rising = list(self.scores) == sorted(set(self.scores))
         if not self.scores or not rising or not all(LEAST_CANDIDATE <= one < 1 for one in self.scores):
             raise SettingsError(f"scores are rising, from {LEAST_CANDIDATE} to below 1; not {self.scores}")
-        if unknown := sorted(set(self.parts) - set(PARTS)) or not self.parts:
-            raise SettingsError(f"parts are among {', '.join(PARTS)}; not {unknown or 'none'}")
+        if (unknown := sorted(set(self.parts) - set(PARTS))) or not self.parts:
+            raise SettingsError(f"parts are among {', '.join(PARTS)}; not {', '.join(unknown) or 'none'}")
+        if self.group not in GROUPS:
+            raise SettingsError(f"cases are grouped by {', '.join(GROUPS)}; not by {self.group}")
         if self.folds < 2:
             raise SettingsError(f"folds are at least 2, not {self.folds}")
+        if not 0 < self.coverage < 1:
+            raise SettingsError(f"coverage lies between 0 and 1, not {self.coverage}")
 
 
 class Expected(NamedTuple):
@@ -128,7 +132,9 @@ class Forecaster:
                 said = self._held_out(rows, goal, fold[known])
                 self.spans[target] = Spans.fitted(rows, goal, said, fold[known], self.how.coverage, self.how.seed)
         for score, one in zip(self.how.scores, tables, strict=True):
-            self.typicality[score] = Typicality.of(_signals(one[one["n"] > 0]))
+            signals = _signals(one[one["n"] > 0]).dropna(axis=1, how="all")
+            if signals.shape[1]:  # without the parts that have signals, what is typical is not known
+                self.typicality[score] = Typicality.of(signals)
         self.reference_n = int(cases.images["image"].nunique())
         return self
 
@@ -158,12 +164,13 @@ class Forecaster:
         }  # fmt: skip
         if not n_kept:
             return Forecast(**common, signals=row, unscored=f"nothing was found with a score of {used:g} or more")
-        signals, typical = _signals(table), self.typicality[used]
+        typical = self.typicality.get(used)
         expected = self._expect(table)
         f1, precision, recall = (self._interval(expected[name]) for name in TARGETS)
         return Forecast(
             **common, f1=f1, precision=precision, recall=recall, signals=row,
-            typicality=float(typical.share_less_typical(signals)[0]), beyond=typical.beyond(row),
+            typicality=None if typical is None else float(typical.share_less_typical(table)[0]),
+            beyond=() if typical is None else typical.beyond(row),
         )  # fmt: skip
 
     def _table(self, cases: Cases, min_score: float) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from epistem.core import RecordError
-from epistem.trust.forecast import Forecaster, How
+from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.typicality import Typicality
@@ -51,13 +54,14 @@ def save(forecaster: Forecaster, path: Path) -> None:
         "spans": {name: [one.error, one.edges, one.below, one.above] for name, one in forecaster.spans.items()},
         "typicality": [[score, one.as_dict()] for score, one in forecaster.typicality.items()],
     }
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         skops.io.dump(content, part, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise RecordError(
             f"{path} could not be written: {error.strerror or error}; make room or choose another --out"
         ) from error
@@ -77,12 +81,13 @@ def load(path: Path) -> Forecaster:
         ) from error
     except Exception as error:
         raise RecordError(f"{path} is no fitted forecast, or is damaged ({error}); fit it again") from error
-    if not isinstance(content, Mapping) or content.get("epistem_forecast") != VERSION:
-        found = content.get("epistem_forecast") if isinstance(content, Mapping) else None
+    if not isinstance(content, Mapping) or "epistem_forecast" not in content:
+        raise RecordError(f"{path} holds something else than a fitted forecast; give one of epistem forecast fit")
+    if (found := content["epistem_forecast"]) != VERSION:
         raise RecordError(f"{path} is of version {found}, this epistem reads {VERSION}; fit it again")
     try:
         return _forecaster(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} lacks a part of a forecast ({error}); fit it again") from error
 
 
@@ -90,11 +95,20 @@ def _forecaster(content: Mapping[str, Any]) -> Forecaster:
     how = content["how"]
     made = Forecaster(How(**how | {"scores": tuple(how["scores"]), "parts": tuple(how["parts"])}), content["about"])
     made.reference_n, made.columns = int(content["reference_n"]), tuple(content["columns"])
-    made.objects = ObjectModel.of(content["objects"])
-    made.regressors = {name: Regressor.of(*models) for name, models in content["regressors"].items()}
-    made.spans = {
-        name: Spans(error, *(np.asarray(one) for one in arrays))
-        for name, (error, *arrays) in content["spans"].items()
-    }
+    made.objects = ObjectModel.of(_checked(content["objects"], HistGradientBoostingClassifier))
+    for name in TARGETS:
+        boosted, randomised = content["regressors"][name]
+        made.regressors[name] = Regressor.of(
+            _checked(boosted, HistGradientBoostingRegressor), _checked(randomised, ExtraTreesRegressor)
+        )
+    for name, (error, *arrays) in content["spans"].items():
+        expected = _checked(error, HistGradientBoostingRegressor)
+        made.spans[name] = Spans(expected, *(np.asarray(one) for one in arrays))
     made.typicality = {float(score): Typicality.from_dict(one) for score, one in content["typicality"]}
     return made
+
+
+def _checked(model: Any, kind: type) -> Any:
+    if not isinstance(model, kind):
+        raise TypeError(f"{type(model).__name__} in the place of a {kind.__name__}")
+    return model

@@ -75,7 +75,8 @@ def object_contrast(found: Instances, micrograph: Micrograph | None) -> Mapping[
                          ((0.5, 0.5), (1.0, 1.0), (1.6, 3.0)))  # fmt: skip
     n_in, n_box, n_out = _areas(inner), _areas(box), _areas(outer)
     s_in, s_box, s_out = _sums(total, inner), _sums(total, box), _sums(total, outer)
-    n_ring, n_rim = np.maximum(n_out - n_box, 1), np.maximum(n_box - n_in, 1)
+    # An object as large as the image has no surroundings.
+    n_ring, n_rim = (np.where(n > 0, n, np.nan) for n in (n_out - n_box, n_box - n_in))
     around = (s_out - s_box) / n_ring
     variance = (_sums(square, outer) - _sums(square, box)) / n_ring - around**2
     values = (s_in / n_in - around, (s_box - s_in) / n_rim - around, np.sqrt(np.maximum(variance, 0)))
@@ -100,7 +101,7 @@ def pixel_noise(z: NDArray[np.float32]) -> float:
 def _bands(z: NDArray[np.float32]) -> Floats:
     window, octave = _octaves(z.shape)
     power = np.abs(fft.rfft2(z * window)) ** 2
-    power[:, 1:-1] *= 2  # each stands for its mirror too
+    power[:, 1 : (z.shape[1] + 1) // 2] *= 2  # each stands for its mirror too
     share = np.bincount(octave, power.ravel(), BANDS + 2)
     share = share / (share.sum() or 1.0)
     # Frequencies beyond 1/2, the corners of the spectrum, are octave 0 and go with the first band.

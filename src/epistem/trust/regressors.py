@@ -44,7 +44,7 @@ class Regressor:
 
     def fit(self, table: pd.DataFrame, goal: Floats) -> Self:
         """Learn."""
-        values = _values(table)
+        values = learnable(_values(table))
         self.boosted.fit(values, goal)
         self.randomised.fit(values, goal)
         return self
@@ -91,14 +91,15 @@ class Spans:
         off, values = goal - said, _values(table, said)
         expected = np.empty(len(goal))
         for k in np.unique(fold):
-            model = _error_model(seed).fit(values[fold != k], np.abs(off[fold != k]))
+            model = _error_model(seed).fit(learnable(values[fold != k]), np.abs(off[fold != k]))
             expected[fold == k] = _at_least(model.predict(values[fold == k]))
         edges = np.quantile(said, np.arange(1, BINS) / BINS)
         which, share = np.digitize(said, edges), (1 + coverage) / 2
         ends = [
-            [_cover(sign * off[which == k] / expected[which == k], share) for k in range(BINS)] for sign in (-1, 1)
+            [_cover(scores[which == k] if (which == k).any() else scores, share) for k in range(BINS)]
+            for scores in (-off / expected, off / expected)
         ]
-        return cls(_error_model(seed).fit(values, np.abs(off)), edges, *(np.array(one) for one in ends))
+        return cls(_error_model(seed).fit(learnable(values), np.abs(off)), edges, *(np.array(one) for one in ends))
 
     def around(self, table: pd.DataFrame, said: Floats) -> tuple[Floats, Floats]:
         """Lower and upper ends, 0 to 1, (m,) each; the prediction lies between them."""
@@ -122,6 +123,11 @@ def _error_model(seed: int) -> HistGradientBoostingRegressor:
 
 def _at_least(error: Floats) -> Floats:
     return np.maximum(error, _LEAST_ERROR)
+
+
+def learnable(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same, (n, k), with zeros where nothing is known of a whole column: scikit-learn bins no empty one."""
+    return np.where(np.isnan(values).all(axis=0), np.float32(0), values)
 
 
 def _values(table: pd.DataFrame, *more: Floats) -> NDArray[np.float32]:

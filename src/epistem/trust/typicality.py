@@ -47,7 +47,7 @@ class Typicality:
 
     @classmethod
     def of(cls, signals: pd.DataFrame) -> Self:
-        """From the reference images' signals; an unknown one stands in the middle.
+        """From the reference images' signals, each known of at least one; an unknown one stands in the middle.
 
         Raises:
             SettingsError: too few images.

@@ -1,0 +1,92 @@
+"""`epistem reproduce forecast`: a published study, done again, with its printed numbers beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from epistem.app.reproduce import StudyCases
+    from epistem.app.train import Words
+
+reproducing = typer.Typer(help="Do a published study again, its numbers beside ours.", no_args_is_help=True)
+
+STOPPED = 130
+
+
+@reproducing.callback()
+def _studies() -> None:
+    """With one command alone typer would take its name away."""
+
+
+@reproducing.command()
+def forecast(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page, tables, figures and what is kept.")],
+    cases: Annotated[
+        Path | None, typer.Option(help="Folder of cases of the plan published; those that come with epistem if not.")
+    ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="First train the detectors and make the cases: hours.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="From scratch: cpu, cuda; a GPU if there is one.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="From scratch: processes that make fields and samples.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Forecasting F1 with random forests: every table and figure of the paper, and ours beside it.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.forecast_table import print_json
+    from epistem.app.reproduce import reproduce
+    from epistem.app.reproduce_page import write_study
+    from epistem.app.reproduce_tables import numbers
+    from epistem.app.train import Words
+    from epistem.core import SettingsError
+
+    if from_scratch and cases is not None:
+        raise SettingsError("either --cases FOLDER or --from-scratch: the latter makes the cases itself")
+    with Words(quiet=as_json) as words:
+        try:
+            known = _made(out / "cases", words, device, workers) if from_scratch else _read(cases)
+            study = reproduce(known, out / "folds", step=words.part)
+        except KeyboardInterrupt:
+            reached = f" after {words.last}" if words.last else ""
+            told = f"Stopped{reached}; what was done is kept in {out}. The same command goes on from there."
+            words.say(told)
+            if as_json:
+                print_json({"stopped": told})
+            raise typer.Exit(STOPPED) from None
+        page = write_study(study, out)
+    if as_json:
+        print_json({"page": str(page), **numbers(study)})
+    else:
+        print(f"Page: {page}\nTables: {out / 'tables'}\nFigures: {out / 'figures'}")
+
+
+def _read(folder: Path | None) -> StudyCases:
+    from importlib.resources import as_file, files
+
+    from epistem.app.reproduce import StudyCases
+    from epistem.core import RecordError
+
+    if folder is not None:
+        return StudyCases.load(folder)
+    shipped = files("epistem.trust").joinpath("shipped", "published")
+    if not shipped.is_dir():
+        raise RecordError(
+            "the study's cases are not part of this installation; pass --cases FOLDER (epistem forecast cases --plan "
+            "published makes one) or --from-scratch"
+        )
+    with as_file(shipped) as path:
+        return StudyCases.load(path)
+
+
+def _made(folder: Path, words: Words, device: str | None, workers: int) -> StudyCases:
+    from epistem.app.forecast_cases import make_cases
+    from epistem.app.forecast_plan import PLANS
+    from epistem.app.reproduce import StudyCases
+
+    make_cases(PLANS["published"](), folder, told=words, device=device, workers=workers)
+    return StudyCases.load(folder)

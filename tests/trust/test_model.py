@@ -1,0 +1,138 @@
+"""A fitted forecast as a file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LinearRegression
+
+from epistem.core import RecordError
+from epistem.trust.cases import Cases, Described
+from epistem.trust.forecast import TARGETS, Forecaster
+from epistem.trust.model import load, save
+
+
+class Unknown:
+    """A type that no forecast holds."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+
+@pytest.fixture(scope="module")
+def path(fitted: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "new" / "forecast.skops"
+    save(fitted, path)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """What is said, in one line that names the file."""
+    with pytest.raises(RecordError) as caught:
+        load(path)
+    said = str(caught.value)
+    assert str(path) in said
+    assert "\n" not in said
+    return said
+
+
+def test_a_saved_forecast_says_the_same_when_read(
+    path: Path, fitted: Forecaster, draw: Callable[..., Cases], described: Callable[[Cases, int], Described]
+) -> None:
+    new, again = draw(40, seed=9), load(path)
+    one, other = fitted.expect(new, 0.5), again.expect(new, 0.5)
+    for target in TARGETS:
+        np.testing.assert_array_equal(one[target], other[target])
+    assert again.predict(described(new, 3), 0.6) == fitted.predict(described(new, 3), 0.6)
+    kept = ("how", "about", "reference_n", "columns")
+    assert [getattr(again, name) for name in kept] == [getattr(fitted, name) for name in kept]
+
+
+def test_nothing_is_left_beside_the_file_and_there_is_no_pickle_in_it(path: Path) -> None:
+    assert [one.name for one in path.parent.iterdir()] == ["forecast.skops"]
+    with zipfile.ZipFile(path) as file:
+        assert {Path(name).suffix for name in file.namelist()} <= {".json", ".npy", ".npz"}
+
+
+def test_a_damaged_file_is_refused_wherever_it_is_damaged(path: Path, tmp_path: Path) -> None:
+    good, damaged, refused = path.read_bytes(), tmp_path / "f.skops", 0
+    for at in np.random.default_rng(0).integers(0, len(good), 8):
+        damaged.write_bytes(good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :])
+        try:
+            load(damaged)
+        except RecordError:
+            refused += 1
+    assert refused >= 5  # a flipped bit of a date or of an attribute changes nothing
+
+
+@pytest.mark.parametrize("keep", [0, 100, 20_000, -1])
+def test_half_a_file_is_refused(path: Path, tmp_path: Path, keep: int) -> None:
+    half = tmp_path / "f.skops"
+    half.write_bytes(path.read_bytes()[:keep])
+    assert "damaged" in refusal(half)
+
+
+def test_what_is_no_file_or_no_forecast_is_refused(tmp_path: Path) -> None:
+    assert "wanted a fitted forecast" in refusal(tmp_path / "none.skops")
+    assert "wanted a fitted forecast" in refusal(tmp_path)
+    text = tmp_path / "f.skops"
+    text.write_text("this is no model")
+    assert "is no fitted forecast" in refusal(text)
+    with zipfile.ZipFile(text, "w") as file:
+        file.writestr("a.txt", "no model either")
+    assert "is no fitted forecast" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([1, 2], "holds something else"),
+        ({"forest": 3}, "holds something else"),
+        (LinearRegression(), "holds something else"),
+        ({"epistem_forecast": 99}, "is of version 99, this epistem reads 1"),
+        ({"epistem_forecast": 1}, "lacks a part"),
+        ({"epistem_forecast": 1, "how": [], "about": {}}, "lacks a part"),
+        ({"epistem_forecast": 1, "how": {"scores": [], "parts": ["counts"]}, "about": {}}, "scores are rising"),
+    ],
+)
+def test_content_of_others_and_of_other_versions_is_refused(tmp_path: Path, content: Any, says: str) -> None:
+    path = tmp_path / "f.skops"
+    skops.io.dump(content, path)
+    assert says in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("objects", "regressors", "says"),
+    [
+        (LinearRegression(), {}, "LinearRegression in the place of a HistGradientBoostingClassifier"),
+        (HistGradientBoostingClassifier(), {}, "lacks a part of a forecast ('f1')"),
+        (HistGradientBoostingClassifier(), [], "lacks a part of a forecast"),
+        (HistGradientBoostingClassifier(), dict.fromkeys(TARGETS, [LinearRegression()] * 2), "in the place of a"),
+    ],
+)
+def test_something_else_in_a_models_place_is_refused(tmp_path: Path, objects: Any, regressors: Any, says: str) -> None:
+    path, how = tmp_path / "f.skops", {"scores": [0.5], "parts": ["counts"]}
+    rest = {"about": {}, "reference_n": 9, "columns": [], "spans": {}, "typicality": []}
+    skops.io.dump({"epistem_forecast": 1, "how": how, "objects": objects, "regressors": regressors, **rest}, path)
+    assert says in refusal(path)
+
+
+def test_types_that_no_forecast_holds_are_refused_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.skops"
+    skops.io.dump({"epistem_forecast": 1, "extra": Unknown()}, path)
+    said = refusal(path)
+    assert "Untrusted types" in said
+    assert "Unknown" in said
+
+
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RecordError, match="could not be written"):
+        save(Forecaster(), tmp_path / "file" / "f.skops")
