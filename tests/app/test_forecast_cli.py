@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from epistem.app import forecast as work
 from epistem.app.cli import app, main
 from epistem.app.forecast_check import compare, judge
+from epistem.app.forecast_table import print_compared
 from epistem.core import Calibration, EpistemError, Instances, Micrograph, RecordError, SettingsError
 from epistem.report.export import write_coco
 from epistem.trust.cases import Cases, case_of, gather
@@ -273,6 +274,10 @@ def test_next_lists_images_with_a_reason_each(model: Path, tmp_path: Path) -> No
     assert len(told["label_first"]) == 3
     assert all(one["reason"].endswith(".") for one in told["label_first"])
     assert len({one["image"] for one in told["label_first"]}) == 3
+    first = told["label_first"][0]
+    assert f"1 {first['image']}: {first['reason'][:20]}" in run(
+        "next", new.found, "--model", model, "--number", "3", "--min-score", "0.3"
+    )
     with pytest.raises(SettingsError, match="at least 1"):
         run("next", new.found, "--model", model, "--number", "0")
 
@@ -332,7 +337,9 @@ def test_evaluate_wants_a_model_or_a_protocol(folder: Path, model: Path) -> None
             run("evaluate", folder, *words)
 
 
-def test_random_protocols_average_repeats_and_have_a_row_a_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_protocols_average_repeats_and_have_a_row_a_split(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def twice(images: pd.DataFrame) -> list[Fold]:
         return dealt_folds(range(len(images)), folds=3, repeats=2)
 
@@ -342,6 +349,11 @@ def test_random_protocols_average_repeats_and_have_a_row_a_split(monkeypatch: py
     assert done == [(k, 6) for k in range(1, 7)]
     assert list(compared.ours["f1"]) == ["all", "u", "v"]
     assert compared.ours["f1"]["all"].n == compared.published["f1"]["all"].n
+    print_compared(compared, "random", 0.9)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "F1, left out by random, objects from a score of 0.3 up" in told
+    assert "Our mean absolute error of F1 is" in told
+    assert "…" not in told
 
 
 def test_errors_of_perfect_forecasts_are_none_and_their_ranks_agree() -> None:

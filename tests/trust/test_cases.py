@@ -144,7 +144,9 @@ def test_cases_are_grouped_by_what_is_known_only() -> None:
 
 def some(n: int = 3) -> Cases:
     pairs = list(crowded())[:n]
-    rows = (case_of(with_masks(found), one.asked, IMAGE, image=str(k), source="s") for k, (found, one) in enumerate(pairs))
+    rows = (
+        case_of(with_masks(found), one.asked, IMAGE, image=str(k), source="s") for k, (found, one) in enumerate(pairs)
+    )
     return gather(rows, {"weights": {"d": "0123"}})
 
 

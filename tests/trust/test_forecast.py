@@ -75,7 +75,9 @@ def test_the_score_snaps_to_the_nearest_fitted_one_and_says_so(
     assert not any("nearest" in reason for reason in decide(fitted.predict(described(new, 0), 0.5))[1])
 
 
-@pytest.mark.parametrize(("asked", "used"), [(0.02, 0.1), (0.34, 0.3), (0.36, 0.4), (0.35, 0.3), (0.45, 0.4), (1, 0.9)])
+@pytest.mark.parametrize(
+    ("asked", "used"), [(0.02, 0.1), (0.34, 0.3), (0.36, 0.4), (0.35, 0.3), (0.45, 0.4), (1, 0.9)]
+)
 def test_of_two_equally_near_scores_it_is_the_lower(asked: float, used: float) -> None:
     assert Forecaster().snapped(asked) == used
     assert GRID == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -113,7 +115,9 @@ def test_another_kind_of_image_is_at_its_least_typical_and_its_signals_are_named
     assert {beyond.signal for beyond in told.beyond} >= {"q_band_3", "q_tail"}
 
 
-def test_probabilities_are_of_models_that_have_not_seen_the_image(monkeypatch: pytest.MonkeyPatch, draw: Draw) -> None:
+def test_probabilities_are_of_models_that_have_not_seen_the_image(
+    monkeypatch: pytest.MonkeyPatch, draw: Draw
+) -> None:
     judged: list[set[str]] = []
 
     class Spy(ObjectModel):

@@ -117,7 +117,9 @@ def test_content_of_others_and_of_other_versions_is_refused(tmp_path: Path, cont
         (HistGradientBoostingClassifier(), dict.fromkeys(TARGETS, [LinearRegression()] * 2), "in the place of a"),
     ],
 )
-def test_something_else_in_a_models_place_is_refused(tmp_path: Path, objects: Any, regressors: Any, says: str) -> None:
+def test_something_else_in_a_models_place_is_refused(
+    tmp_path: Path, objects: Any, regressors: Any, says: str
+) -> None:
     path, how = tmp_path / "f.skops", {"scores": [0.5], "parts": ["counts"]}
     rest = {"about": {}, "reference_n": 9, "columns": [], "spans": {}, "typicality": []}
     skops.io.dump({"epistem_forecast": 1, "how": how, "objects": objects, "regressors": regressors, **rest}, path)

@@ -51,7 +51,9 @@ def test_units_and_the_order_of_signals_change_nothing() -> None:
     other = Typicality.of(kind(400) * scale + 7)
     new = kind(50, seed=1)
     share = REFERENCE.share_less_typical(new)
-    np.testing.assert_allclose(other.share_less_typical((new * scale + 7)[["s_d", "q_b", "q_a", "s_c"]]), share, atol=3e-3)
+    np.testing.assert_allclose(
+        other.share_less_typical((new * scale + 7)[["s_d", "q_b", "q_a", "s_c"]]), share, atol=3e-3
+    )
 
 
 def test_an_unknown_signal_stands_in_the_middle() -> None:

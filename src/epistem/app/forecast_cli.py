@@ -276,7 +276,7 @@ def _told(
     with Words(quiet=as_json) as words:
         seen = read_found(found, images, told=lambda k, n: words.part("Reading", k, n))
     notes = check_fits(forecaster, origin, masks=masks_seen(seen), images=images is not None)
-    notes += check_depth(forecaster, seen) + []
+    notes += check_depth(forecaster, seen) + _snapped(min_score, used)
     return predict_seen(forecaster, seen, min_score), notes
 
 

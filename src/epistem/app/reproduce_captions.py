@@ -101,8 +101,8 @@ def _features(study: Study) -> Iterator[Drawn]:
         yield Drawn(
             "figure-4-number-of-features", draw.error_curves(curve["number"].tolist(), curves, mark=len(PUBLISHED_8)),
             "Figure 4: how many features", "Errors against the number of features",
-            f"Random five folds, {times(study.effort.repeats_number)}, {n} images; features in the order of Figure 3, "
-            f"which has seen all images. Lowest RMSE here with {best['number']:.0f} features ({best['rmse']:.4f}; "
+            f"Random five folds, {times(study.effort.repeats_number)}, {n} images; features in the order of Figure "
+            f"3, which has seen all images. Lowest RMSE here with {best['number']:.0f} features ({best['rmse']:.4f}; "
             f"with 8 {_at(curve, 8)}); in the paper with 8, dotted. It says between 5 and 19, but lists 18 features.",
         )  # fmt: skip
 

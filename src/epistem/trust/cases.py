@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from epistem.core import Instances, Micrograph, RecordError, SettingsError
 from epistem.detect.match import match
 from epistem.detect.measure import region_table
+from epistem.imaging.normalize import robust_scale
 from epistem.trust.quality import image_quality, object_contrast
 
 VERSION = 1
@@ -176,14 +177,15 @@ def describe(found: Instances, micrograph: Micrograph | None = None) -> Describe
     if kept.crops is not None:
         area = np.array([crop.sum() for crop in kept.crops], float)
         heywood = np.asarray(region_table(kept)["paper_heywood"], float)
+    grey = robust_scale(micrograph) if micrograph is not None else None
     columns = {
         "score": kept.score, "row0": row0, "col0": col0, "row1": row1, "col1": col1, "area_px": area,
-        "diameter_px": 2 * np.sqrt(area / np.pi), "heywood": heywood, **object_contrast(kept, micrograph),
+        "diameter_px": 2 * np.sqrt(area / np.pi), "heywood": heywood, **object_contrast(kept, micrograph, grey),
     }  # fmt: skip
     rows, cols = found.shape
     scale = micrograph.calibration if micrograph is not None else None
     image = {"rows": rows, "cols": cols, "pixel_nm": float(np.sqrt(scale.pixel_area_nm2)) if scale else np.nan}
-    return Described(image | dict(image_quality(micrograph)), pd.DataFrame(columns).astype(np.float32))
+    return Described(image | dict(image_quality(micrograph, grey)), pd.DataFrame(columns).astype(np.float32))
 
 
 def case_of(

@@ -32,6 +32,8 @@ GRID = tuple(round(0.1 * k, 1) for k in range(1, 10))
 """Scores a forecast can be fitted for; another one asked for snaps to the nearest."""
 
 LEAST_CASES = 50
+IMAGE_ALONE = 0.0
+"""Key of `Forecaster.typicality` where nothing was found; no score is as low."""
 Floats = NDArray[np.float64]
 
 
@@ -135,6 +137,9 @@ class Forecaster:
             signals = _signals(one[one["n"] > 0]).dropna(axis=1, how="all")
             if signals.shape[1]:  # without the parts that have signals, what is typical is not known
                 self.typicality[score] = Typicality.of(signals)
+        image_alone = _of_image(tables[0]).dropna(axis=1, how="all")
+        if image_alone.shape[1]:
+            self.typicality[IMAGE_ALONE] = Typicality.of(image_alone)
         self.reference_n = int(cases.images["image"].nunique())
         return self
 
@@ -162,16 +167,16 @@ class Forecaster:
             "used_score": used, "asked_score": float(min_score), "reference_n": self.reference_n, "n_kept": n_kept,
             "flat": _known(row.get("q_flat")), "contrast_to_noise": contrast_to_noise(case.objects, used),
         }  # fmt: skip
+        typical = self.typicality.get(used if n_kept else IMAGE_ALONE)
+        common |= {
+            "typicality": None if typical is None else float(typical.share_less_typical(table)[0]),
+            "beyond": () if typical is None else typical.beyond(row), "signals": row,
+        }  # fmt: skip
         if not n_kept:
-            return Forecast(**common, signals=row, unscored=f"nothing was found with a score of {used:g} or more")
-        typical = self.typicality.get(used)
+            return Forecast(**common, unscored=f"nothing was found with a score of {used:g} or more")
         expected = self._expect(table)
         f1, precision, recall = (self._interval(expected[name]) for name in TARGETS)
-        return Forecast(
-            **common, f1=f1, precision=precision, recall=recall, signals=row,
-            typicality=None if typical is None else float(typical.share_less_typical(table)[0]),
-            beyond=() if typical is None else typical.beyond(row),
-        )  # fmt: skip
+        return Forecast(**common, f1=f1, precision=precision, recall=recall)
 
     def _table(self, cases: Cases, min_score: float) -> pd.DataFrame:
         if min_score not in self.how.scores:
@@ -225,6 +230,11 @@ def _folds(cases: Cases, how: How) -> NDArray[np.int64]:
         raise SettingsError(f"held-out folds need two groups or more; all cases have {how.group} {names[0]!r}")
     number = {name: k % folds for k, name in enumerate(names)}
     return np.array([number[name] for name in group], np.int64)
+
+
+def _of_image(table: pd.DataFrame) -> pd.DataFrame:
+    """What an image is compared by where nothing was found in it."""
+    return table[[name for name in table.columns if name.startswith("q_")]]
 
 
 def _signals(table: pd.DataFrame) -> pd.DataFrame:

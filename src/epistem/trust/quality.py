@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from epistem.core import Instances, Micrograph
-from epistem.imaging.normalize import normalize_part, robust_scale
+from epistem.imaging.normalize import Scale, normalize_part, robust_scale
 
 BANDS = 6
 QUALITY = (
@@ -39,35 +39,37 @@ QUALITY = (
 )  # fmt: skip
 CONTRAST = ("c_core", "c_rim", "c_spread")
 
-# The middle of a larger image is read: texture is the same everywhere or `q_uneven` says so on that part.
-_LARGEST_PX = 1024
+# The middle of a larger image is read: a forecast should cost little beside the detector.
+_LARGEST_PX = 512
 _SMALLEST_PX = 32
 _BLOCK_PX = 16
 Floats = NDArray[np.float64]
 
 
-def image_quality(micrograph: Micrograph | None) -> Mapping[str, float]:
+def image_quality(micrograph: Micrograph | None, scale: Scale | None = None) -> Mapping[str, float]:
     """The q_… of the module's table; NaN without an image, or with one under 32 px."""
     if micrograph is None or min(micrograph.shape) < _SMALLEST_PX:
         return dict.fromkeys(QUALITY, np.nan)
     rows, cols = (_middle(n) for n in micrograph.shape)
-    z = normalize_part(micrograph, robust_scale(micrograph), rows, cols).clip(-20, 20)
+    z = normalize_part(micrograph, scale or robust_scale(micrograph), rows, cols).clip(-20, 20)
     spread = float(z.std()) or 1.0
     z = (z - z.mean()) / spread
     down, right = np.diff(z, axis=0), np.diff(z, axis=1)
     values = (
         pixel_noise(z), *_bands(z), np.log10(_laplacian_variance(z) + 1e-6), float((z[:, 1:] * z[:, :-1]).mean()),
-        float((z**3).mean()), np.log10(float((np.abs(z) > 4).mean()) + 1e-5), _uneven(z), _stripes(down, right),
-        float((right == 0).mean()),
+        float((z * z * z).mean()), np.log10(float(((z > 4) | (z < -4)).mean()) + 1e-5), _uneven(z),
+        _stripes(down, right), float((right == 0).mean()),
     )  # fmt: skip
     return {name: float(value) for name, value in zip(QUALITY, values, strict=True)}
 
 
-def object_contrast(found: Instances, micrograph: Micrograph | None) -> Mapping[str, Floats]:
+def object_contrast(
+    found: Instances, micrograph: Micrograph | None, scale: Scale | None = None
+) -> Mapping[str, Floats]:
     """The c_… of the module's table, (n,) each; NaN without an image."""
     if micrograph is None or not len(found):
         return {name: np.full(len(found), np.nan) for name in CONTRAST}
-    z = normalize_part(micrograph, robust_scale(micrograph), slice(None), slice(None)).clip(-20, 20)
+    z = normalize_part(micrograph, scale or robust_scale(micrograph), slice(None), slice(None)).clip(-20, 20)
     total, square = _summed(z), _summed(z * z)
     centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
@@ -131,8 +133,8 @@ def _uneven(z: NDArray[np.float32]) -> float:
 
 
 def _stripes(down: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    gy, gx = down[:, :-1], right[:-1]
-    yy, xx, xy = float((gy * gy).mean()), float((gx * gx).mean()), float((gy * gx).mean())
+    gy, gx = (np.ascontiguousarray(one).ravel() for one in (down[:, :-1], right[:-1]))
+    yy, xx, xy = (float(np.dot(a, b)) / len(a) for a, b in ((gy, gy), (gx, gx), (gy, gx)))
     return float(np.hypot(yy - xx, 2 * xy) / (yy + xx or 1.0))
 
 

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 NEIGHBOURS = 5
 # Directions in which the reference varies less than this share of a standard deviation are not trusted to be narrow.
 _LEAST_SPREAD = 0.1
+_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,16 @@ class Typicality:
         return share
 
     def beyond(self, signals: Mapping[str, float]) -> tuple[Beyond, ...]:
-        """Signals of one image that no reference image has, the farthest out first."""
+        """Signals of one image far from what any reference image has, the farthest out first.
+
+        Far is a tenth of the reference's own range: with some thirty signals, one of a new image of the same kind
+        often lies a little outside.
+        """
         out = []
         for name, low, high, spread in zip(self.names, self.low, self.high, self.spread, strict=True):
             value = signals[name]
-            if np.isfinite(value) and not low <= value <= high:
+            margin = _MARGIN * (high - low)
+            if np.isfinite(value) and not low - margin <= value <= high + margin:
                 out.append((max(low - value, value - high) / spread, Beyond(name, value, float(low), float(high))))
         return tuple(one for _, one in sorted(out, key=lambda pair: -pair[0]))
 

@@ -95,7 +95,9 @@ def decide(forecast: Forecast, limits: Limits | None = None) -> tuple[Verdict | 
     asked = _score(forecast)
     if forecast.f1 is None:
         blank = [one.reason for one in _flat(forecast, limits)]
-        return None, (why_unscored(forecast), *blank, *asked)
+        # Nothing found in an image of another kind says nothing about the specimen.
+        foreign = [one.reason for one in _unlike(forecast, limits) if one.allows == "refuse"]
+        return "refuse" if foreign else None, (*foreign, why_unscored(forecast), *blank, *asked)
     found = [
         _expected(forecast, forecast.f1, limits), *_typicality(forecast, limits), *_beyond(forecast, limits),
         *_contrast(forecast, limits), *_flat(forecast, limits), *_few(forecast, limits),
@@ -106,11 +108,14 @@ def decide(forecast: Forecast, limits: Limits | None = None) -> tuple[Verdict | 
 
 def is_foreign(forecast: Forecast, limits: Limits) -> bool:
     """Whether the image is refused for being unlike the reference images, whatever its expected F1."""
-    found = [*_typicality(forecast, limits), *_beyond(forecast, limits)]
-    return any(one.allows == "refuse" for one in found)
+    return any(one.allows == "refuse" for one in _unlike(forecast, limits))
 
 
 # ---------------------------------------------------------------- findings
+
+
+def _unlike(forecast: Forecast, limits: Limits) -> list[_Finding]:
+    return [*_typicality(forecast, limits), *_beyond(forecast, limits)]
 
 
 def _expected(forecast: Forecast, f1: Interval, limits: Limits) -> _Finding:

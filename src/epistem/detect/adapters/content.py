@@ -236,7 +236,7 @@ def read_json(path: Path) -> Any:
     return _parsed(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _parsed(path: Path, modified: int, size: int) -> Any:
     try:
         return json.loads(read_text(path))
