@@ -271,7 +271,7 @@ def test_the_folder_has_page_tables_and_figures(study: Study, folder: Path) -> N
     page = (folder / "index.html").read_text("utf-8")
     assert page.count("<figure") == len(drawn)
     found = reproduce_tables.numbers(study)
-    assert f"<td>{found['forest_random_f1_mae']:.3f}" in re.sub(r"<td[^>]*>\s*", "<td>", page)
+    assert f"<td>{found['forest8_random_f1_mae']:.3f}" in re.sub(r"<td[^>]*>\s*", "<td>", page)
     assert "0.774" in page
     assert len(pd.read_csv(folder / "tables" / "predictions.csv")) == len(study.cases)
     assert json.loads((folder / "numbers.json").read_text())["nothing_found"] == 1

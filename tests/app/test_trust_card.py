@@ -13,7 +13,7 @@ import pytest
 from epistem.app import trust_card
 from epistem.app.analyze import analyze_image
 from epistem.app.settings import Settings, make_settings
-from epistem.app.trust_card import Unwatched, Watched, watched
+from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Calibration, Instances, Micrograph, Provenance, RecordError, SettingsError
 from epistem.detect import DETECTORS, least_score, weights_hash
 from epistem.synth.cavities import CavityScene, simulate
@@ -28,13 +28,13 @@ SPOTS = [(row, col) for row in range(6, 90, 16) for col in range(6, 90, 16)]
 Pixels = np.ndarray[Any, np.dtype[np.float64]]
 
 
-def picture(seed: int, share: float = 0.5) -> tuple[Micrograph, Instances]:
+def picture(seed: int, share: float = 0.5, brightest: float = 150) -> tuple[Micrograph, Instances]:
     """Noise with bright squares at some of the spots, and these squares."""
     rng = np.random.default_rng(seed)
     pixels, boxes = rng.normal(1000, 30, (SIDE, SIDE)), []
     for row, col in SPOTS:
         if rng.random() < share:
-            pixels[row : row + 8, col : col + 8] += rng.uniform(20, 150)
+            pixels[row : row + 8, col : col + 8] += rng.uniform(20, brightest)
             boxes.append([row, col, row + 8, col + 8])
     return Micrograph(pixels, Calibration(0.5, 0.5, "user")), Instances.from_boxes((SIDE, SIDE), boxes)
 
@@ -264,10 +264,11 @@ def test_what_is_told_has_numbers_a_verdict_and_the_image_among_the_reference(
 
 def test_nothing_found_is_unscored_with_a_reason_and_no_verdict(fitted: Forecaster, tmp_path: Path) -> None:
     settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.skops"))
-    blank = Micrograph(np.random.default_rng(0).normal(900, 10, (SIDE, SIDE)))
-    told = analyze_image(blank, settings, looked(settings)).reliability
+    faint, _ = picture(60, brightest=45)
+    told = analyze_image(faint, settings, looked(settings)).reliability
     assert (told.f1, told.verdict) == (None, None)
     assert told.reasons[0].startswith("Unscored: nothing was found with a score of 0.5")
+    assert told.typicality is not None
 
 
 def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted: Forecaster, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Cases made without images or detectors: what is right follows a quality of the image that is written in `q_noise`."""
+"""Cases made without images or detectors: how many are right follows a quality of the image, `q_noise`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def drawn_cases(n: int, seed: int = 0, *, detectors: tuple[str, ...] = ("d",)) -
     row0, col0, side = rng.uniform(0, 380, m), rng.uniform(0, 480, m), rng.uniform(5, 19, m)
     objects = pd.DataFrame(
         {"score": rng.uniform(0.02, 1, m), "row0": row0, "col0": col0, "row1": row0 + side, "col1": col0 + side,
-         "area_px": side**2, "diameter_px": side, "heywood": 1.0, **{name: rng.uniform(0.5, 2, m) for name in CONTRAST}}
+         "area_px": side**2, "diameter_px": side, "heywood": 1.0,
+         **{name: rng.uniform(0.5, 2, m) for name in CONTRAST}}
     ).astype(np.float32)  # fmt: skip
     # So that what is kept from 0.5 on is as many as are asked for.
     objects["score"] = np.float32(0.5) + objects["score"] / 2.1

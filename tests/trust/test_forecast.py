@@ -95,8 +95,22 @@ def test_nothing_kept_is_unscored_with_a_reason_and_without_a_number(
     for objects in (one.objects[:0], one.objects.assign(score=np.float32(0.3))):
         told = fitted.predict(one._replace(objects=objects), 0.5)
         assert told.unscored == "nothing was found with a score of 0.5 or more"
-        assert (told.f1, told.precision, told.recall, told.typicality) == (None, None, None, None)
+        assert (told.f1, told.precision, told.recall) == (None, None, None)
+        assert told.typicality is not None  # of the image alone
+        assert told.typicality > 1 / 151
         assert decide(told)[0] is None
+
+
+def test_an_image_of_another_kind_in_which_nothing_is_found_is_unscored_and_refused(
+    fitted: Forecaster, new: Cases, described: Describe
+) -> None:
+    one = described(new, 0)
+    strange = {"q_band_3": 40.0, "q_tail": -40.0, "q_uneven": 40.0}
+    told = fitted.predict(Described({**one.image, **strange}, one.objects[:0]), 0.5)
+    assert told.f1 is None
+    assert told.typicality == pytest.approx(1 / 151)
+    assert {beyond.signal for beyond in told.beyond} >= set(strange)
+    assert decide(told)[0] == "refuse"
 
 
 def test_cases_in_which_nothing_is_kept_have_no_number_in_the_table_either(fitted: Forecaster, draw: Draw) -> None:

@@ -16,7 +16,7 @@ MIX = np.array([[1.0, 0.9, 0.0, 0.0], [0.0, 0.4, 0.0, 0.0], [0.0, 0.0, 900.0, 5.
 
 def kind(n: int, seed: int = 0, away: float = 0.0) -> pd.DataFrame:
     """n images of one kind; another kind lies `away` standard deviations of the first signal from it."""
-    raw = np.random.default_rng(seed).normal(0, 1, (n, 4)) + [away, 0, 0, 0]
+    raw = np.random.default_rng(seed).normal(0, 1, (n, 4)) + np.array([away, 0, 0, 0])
     return pd.DataFrame(raw @ MIX, columns=["q_a", "q_b", "s_c", "s_d"])
 
 

@@ -54,8 +54,8 @@ def table_2(study: Study, table: pd.DataFrame) -> Iterator[Table]:
     yield Table(
         title="Table 2: the published forest, as published", columns=tuple(columns), rows=tuple(rows),
         note=f"8 features, random five folds, {forest}; {len(study.cases)} images, by split as in Table 1. Each "
-        "error is of a whole repeat, then averaged. NRMSE is over the standard deviation of the true F1, NMAE over their "
-        "mean. The printed rows weighted with their n give the printed first row: they are one random "
+        "error is of a whole repeat, then averaged. NRMSE is over the standard deviation of the true F1, NMAE over "
+        "their mean. The printed rows weighted with their n give the printed first row: they are one random "
         "cross-validation taken apart, no split was left out in them. The mean of the folds' own errors, of which "
         "the paper speaks, is another number: the second row.",
     )  # fmt: skip

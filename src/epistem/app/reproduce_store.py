@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from error
-        self.folder, self.base = folder, _program()
+        self.folder, self.base = folder, hashlib.sha256(_program())
         for one in (cases.images, cases.objects):
             self.base.update(" ".join(map(str, one.columns)).encode())
             self.base.update(pd.util.hash_pandas_object(one).to_numpy().tobytes())
@@ -58,11 +59,12 @@ class Store:
         return kept
 
 
-def _program() -> hashlib._Hash:
+@cache
+def _program() -> bytes:
     """Of what computes forecasts: another program must not go on with this one's folds."""
     digest = hashlib.sha256(sklearn.__version__.encode())
     for package in ("epistem.stats", "epistem.trust"):
         for file in sorted(files(package).iterdir(), key=lambda one: one.name):
             if file.name.endswith(".py"):
                 digest.update(file.read_bytes())
-    return digest
+    return digest.digest()

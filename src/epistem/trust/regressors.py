@@ -52,7 +52,7 @@ class Regressor:
     def predict(self, table: pd.DataFrame) -> Floats:
         """0 to 1, (m,)."""
         values = _values(table)
-        # Straight from the trees: for one image the forest's own predict takes ten times as long, all of it around them.
+        # Straight from the trees: for one image the forest takes ten times as long, all of it around them.
         trees = [tree.tree_.predict(values)[:, 0] for tree in self.randomised.estimators_]
         both = (self.boosted.predict(values) + np.mean(trees, axis=0)) / 2
         mean: Floats = both.clip(0, 1)
