@@ -66,7 +66,8 @@ def _nothing_is_shipped_but_what_a_test_puts_there(monkeypatch: pytest.MonkeyPat
 def fitted() -> Forecaster:
     cases = []
     for seed in range(50):
-        image, truth = picture(seed, share=0.2 + 0.6 * (seed % 5) / 5)
+        # In every fifth image nothing is bright enough to be found.
+        image, truth = picture(seed, share=0.2 + 0.6 * (seed % 5) / 5, brightest=150 if seed % 5 else 45)
         cases.append(case_of(Spots(LEAST_CANDIDATE)(image), truth, image, image=str(seed)))
     return Forecaster(How(scores=(0.3, 0.5), folds=2, rounds=10, trees=10)).fit(gather(cases, {}))
 
@@ -264,7 +265,7 @@ def test_what_is_told_has_numbers_a_verdict_and_the_image_among_the_reference(
 
 def test_nothing_found_is_unscored_with_a_reason_and_no_verdict(fitted: Forecaster, tmp_path: Path) -> None:
     settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.skops"))
-    faint, _ = picture(60, brightest=45)
+    faint, _ = picture(60, share=0.2, brightest=45)
     told = analyze_image(faint, settings, looked(settings)).reliability
     assert (told.f1, told.verdict) == (None, None)
     assert told.reasons[0].startswith("Unscored: nothing was found with a score of 0.5")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from epistem.core import Interval, Quantity
+from epistem.core import Interval, Quantity, SignalRange
 from epistem.report.figures import (
+    ACCENT,
+    WARM,
     GroupValues,
     against_number,
     compare_groups,
@@ -20,6 +23,7 @@ from epistem.report.figures import (
     round_edges,
     score_histogram,
     shrunk,
+    signal_strips,
     size_histogram,
 )
 
@@ -81,6 +85,48 @@ def test_groups_stand_above_their_numbers_from_zero_on() -> None:
     said = words(against_number([300.0, 450.0], [sizes, densities], label="Temperature [°C]"))
     for part in ("Mean diameter", "[nm]", "Number density", "[µm⁻²]", "Temperature [°C]", "300", "450", " 0 "):
         assert part in said
+
+
+def strip(value: float, label: str = "noise") -> SignalRange:
+    """Reference images from 0 to 10, 5 to 95 % of them from 2 to 6."""
+    return SignalRange(label, value, 0.0, 2.0, 3.0, 6.0, 10.0)
+
+
+def marks(svg: bytes) -> dict[str, list[float]]:
+    """Where marks stand from left to right, by their colour."""
+    found: dict[str, list[float]] = {}
+    for use in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}use"):
+        colour = re.search(r"fill: (#[0-9a-f]{6})", use.get("style", ""))
+        if colour and colour[1] in (ACCENT, WARM):
+            found.setdefault(colour[1], []).append(float(use.get("x", "nan")))
+    return found
+
+
+def test_a_strip_names_each_signal_with_its_value() -> None:
+    said = words(signal_strips([strip(3.0), strip(2.5, "stripes")]))
+    for part in ("noise", "stripes", "3.00", "2.50", "5 %", "95 %"):
+        assert part in said
+
+
+def test_a_mark_in_a_strip_moves_with_its_value_and_stops_at_the_border() -> None:
+    (at,) = marks(signal_strips([strip(value) for value in (2, 4, 6)])).values()
+    assert at[2] - at[1] == pytest.approx(at[1] - at[0], abs=0.1)
+    (out,) = marks(signal_strips([strip(value) for value in (100, 1e9)])).values()
+    assert out[0] == out[1] > at[2]
+
+
+def test_what_lies_outside_all_reference_images_has_another_mark() -> None:
+    inside = marks(signal_strips([strip(value) for value in (0, 1, 9, 10)]))
+    assert {colour: len(at) for colour, at in inside.items()} == {ACCENT: 4}
+    outside = marks(signal_strips([strip(value) for value in (-0.1, 10.1)]))
+    assert {colour: len(at) for colour, at in outside.items()} == {WARM: 2}
+
+
+def test_strips_of_a_signal_that_never_varies_can_be_drawn() -> None:
+    svg = signal_strips([SignalRange("border", 0.3, 0.0, 0.0, 0.0, 0.0, 0.0)])
+    assert ET.fromstring(svg).tag.endswith("svg")
+    assert WARM in marks(svg)
+    assert svg == signal_strips([SignalRange("border", 0.3, 0.0, 0.0, 0.0, 0.0, 0.0)])
 
 
 def test_nothing_to_draw_is_said() -> None:

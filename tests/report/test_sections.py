@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epistem.core import Calibration, Context, Instances, Interval, Micrograph, Quantity, Reliability
+from epistem.core import (
+    Calibration,
+    Context,
+    Instances,
+    Interval,
+    Micrograph,
+    Quantity,
+    Reliability,
+    SignalRange,
+)
 from epistem.report.document import Block, Facts, Figure, Links, Notice, Report, Section, Table, Text
 from epistem.report.render import render_html
 from epistem.report.sections import image_section, main_names, sizes_of, without_pixel_twins
@@ -167,6 +176,20 @@ def test_a_forecast_is_shown_with_interval_and_names_what_it_holds_for() -> None
     assert (known["f1"].low, known["f1"].value, known["f1"].high, known["f1"].coverage) == (0.7, 0.8, 0.9, 0.9)
     assert known["typicality"].value == "3 %"
     assert any("hold for simulated cavities" in block.text for block in blocks(section, Text))
+
+
+def test_signals_are_shown_among_those_of_the_reference_where_there_are_some() -> None:
+    shown = (SignalRange("noise", 0.4, 0.1, 0.2, 0.3, 0.5, 0.9), SignalRange("stripes", 0.9, 0.0, 0.1, 0.2, 0.3, 0.4))
+    sections = [
+        image_section(image(), objects([5]), mean(), png(), reliability=Reliability(shown=some))
+        for some in (shown, ())
+    ]
+    (figure,) = [one for one in blocks(sections[0], Figure) if one.title == "Is this image like the reference?"]
+    assert figure.alt == "2 signals of this image among those of the reference images"
+    assert b"noise" in figure.image
+    assert b"stripes" in figure.image
+    assert "outside all of them" in figure.caption
+    assert len(blocks(sections[1], Figure)) == len(blocks(sections[0], Figure)) - 1
 
 
 def test_an_unknown_number_is_kept_with_its_reason() -> None:

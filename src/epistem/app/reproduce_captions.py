@@ -71,7 +71,7 @@ def all_figures(study: Study) -> Iterator[Drawn]:
     yield Drawn(
         "figure-7-confusion", draw.confusion_matrices(counts), "Figure 7: true and predicted F1 in bins",
         "Number of images by bin of true and of predicted F1",
-        f"{n} images; the shade is the share of the row, so of images that are truly so. The paper prints neither "
+        f"{n} images; the shade is the share of the row. The paper prints neither "
         "counts nor its bins.",
     )  # fmt: skip
     yield from _good_or_not(study, pairs)

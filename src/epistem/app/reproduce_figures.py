@@ -167,7 +167,13 @@ def parity(
                 mark = "o" if name in grouped else "+"
                 style |= {"linewidths": 0 if name in grouped else 0.9}
                 axes.scatter(truth[rows], predicted[rows], marker=mark, label=name, **style)
-        canvas.legend(*grid[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right center")
+        canvas.legend(
+            *grid[0].get_legend_handles_labels(),
+            frameon=False,
+            fontsize=8,
+            markerscale=1.6,
+            loc="outside right center",
+        )
         return _svg(canvas)
 
 
@@ -246,7 +252,8 @@ def precision_recall_curves(
             axes.plot(recall, precision, linewidth=1.4, label=label, **style)
             if name in stars:
                 axes.plot(*stars[name], "*", color=style["color"], markersize=11, markeredgecolor="white")
-            axes.axhline(one.no_skill, color=MUTED, linestyle="--", linewidth=1, label="no skill" if not k else None)
+        no_skill = next(iter(curves.values())).no_skill
+        axes.axhline(no_skill, color=MUTED, linestyle="--", linewidth=1, label="no skill")
         axes.plot(*printed, "*", color="white", markeredgecolor=INK, markersize=11, label="printed", linestyle="none")
         axes.set_xlim(0, 1.01)
         axes.set_ylim(0, 1.03)

@@ -201,7 +201,7 @@ class Forecaster:
         return Interval(float(one.low[0]), float(one.value[0]), float(one.high[0]), self.how.coverage)
 
     def _regressor(self) -> Regressor:
-        return Regressor(self.how.rounds, self.how.trees, self.how.seed)
+        return Regressor(self.how.rounds, self.how.trees, self.how.seed, copies=len(self.how.scores))
 
     def _held_out_probability(self, cases: Cases, fold: NDArray[np.int64]) -> Floats:
         """Of each object, by a model that has not seen its image."""

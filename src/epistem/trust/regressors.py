@@ -26,14 +26,15 @@ class Regressor:
         rounds: of boosting.
         trees: randomised ones.
         seed: of both.
+        copies: rows of the table that are of one case; leaves hold as many more.
     """
 
-    def __init__(self, rounds: int, trees: int, seed: int = 0) -> None:
+    def __init__(self, rounds: int, trees: int, seed: int = 0, *, copies: int = 1) -> None:
         self.boosted = HistGradientBoostingRegressor(
-            learning_rate=0.05, max_iter=rounds, max_leaf_nodes=8, min_samples_leaf=15, l2_regularization=2.0,
-            max_features=0.5, random_state=seed,
+            learning_rate=0.05, max_iter=rounds, max_leaf_nodes=8, min_samples_leaf=15 * copies,
+            l2_regularization=2.0, max_features=0.5, random_state=seed,
         )  # fmt: skip
-        self.randomised = ExtraTreesRegressor(trees, min_samples_leaf=3, max_features=0.5, random_state=seed)
+        self.randomised = ExtraTreesRegressor(trees, min_samples_leaf=3 * copies, max_features=0.5, random_state=seed)
 
     @classmethod
     def of(cls, boosted: HistGradientBoostingRegressor, randomised: ExtraTreesRegressor) -> Self:
