@@ -23,8 +23,8 @@ from epistem.trust.cases import LEAST_CANDIDATE, Cases
 TABLE_1 = {
     "A&B_C": ({"A", "B"}, {"C"}), "A:over_under": ({"A:over"}, {"A:under"}),
     "A:under_over": ({"A:under"}, {"A:over"}), "B_A": ({"B"}, {"A"}), "A_B": ({"A"}, {"B"}),
-    "A&B_A&B": ({"A", "B"}, {"A", "B"}), "A_A": ({"A"}, {"A"}), "B_B": ({"B"}, {"B"}), "A:under_under": ({"A:under"}, {"A:under"}),
-    "A:over_over": ({"A:over"}, {"A:over"}),
+    "A&B_A&B": ({"A", "B"}, {"A", "B"}), "A_A": ({"A"}, {"A"}), "B_B": ({"B"}, {"B"}),
+    "A:under_under": ({"A:under"}, {"A:under"}), "A:over_over": ({"A:over"}, {"A:over"}),
 }  # fmt: skip
 GROUPED = {"A&B_C", "A:over_under", "A:under_over", "B_A", "A_B"}
 ROOT = Path(__file__).parents[2]

@@ -32,7 +32,7 @@ from epistem.trust.published import PublishedForecast, published_table, publishe
 
 SPLITS = {"B_A": ("B", "A:over"), "A_B": ("A", "B"), "A_A": ("A", "A:under"), "B_B": ("B", "B")}
 TINY = Effort(
-    repeats=2, repeats_number=1, protocols=("random", "split"), numbers=(5, 8), ablations=(("published",),),
+    repeats=2, repeats_number=1, protocols=("random", "split"), numbers=(5,), ablations=(("published",),),
     how=How(rounds=2, trees=2, folds=2),
 )  # fmt: skip
 EMPTY = 3  # the case in which nothing was found
@@ -53,7 +53,7 @@ def made_up(per_split: int = 20, *, detector: str | None = None, seed: int = 0) 
         images.append({
             "case": case, "image": f"im{case}", "source": SPLITS[split][1], "split": split,
             "detector": detector or SPLITS[split][0], "rows": 256, "cols": 256, "pixel_nm": 0.5,
-            "q_noise": 1 - quality,
+            "q_noise": 1 - quality, "q_neighbour": rng.uniform(),
             "asked": tp + missed, "asked_d3_px3": 2000.0 * (tp + missed), "asked_d_px": 12.0,
             "paper_tp": tp, "paper_fp": n - tp, "paper_fn": missed,
         })  # fmt: skip
