@@ -86,7 +86,7 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Wat
     )
     reliability = Reliability(reasons=(getattr(find, "why_no_forecast", GIVEN),))
     if forecast is not None and isinstance(find, Watched):
-        reliability = find.reliability(forecast)
+        reliability = find.reliability(forecast, len(measured))
         quantities = corrected(
             quantities, measured, micrograph, forecast, thickness_nm=settings.thickness_nm,
             thickness_error_nm=settings.thickness_error_nm, coverage=settings.coverage, seed=settings.seed,

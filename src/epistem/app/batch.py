@@ -165,7 +165,8 @@ def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileErr
         return run_job(job, settings, results)
     except EpistemError as error:
         # Reports are forwarded: the file by its name in the folder, not by where it lay on this machine.
-        why = _one_line(error).replace(str(job.path), job.name).removeprefix(f"{job.name}: ")
+        why = _one_line(error).replace(str(job.path), job.name)
+        why = why.removeprefix(f"{job.name}: ").removeprefix(f"{job.name} ")
         return FileError(file=job.name, kind=type(error).__name__, why=why)
     except OSError as error:  # readers and writers say what they can; this is a folder that could not be made
         why = f"its results could not be written: {error.strerror or error}; make room or choose another --out"

@@ -62,8 +62,8 @@ Detector = Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the detector, name=value; may be repeated.")
 ]
-Thickness = Annotated[float | None, typer.Option(help="Foil thickness [nm], for swelling.")]
-ThicknessError = Annotated[float | None, typer.Option(help="Its standard deviation [nm].")]
+Thickness = Annotated[float | None, typer.Option(help="Foil thickness in nm, for swelling.")]
+ThicknessError = Annotated[float | None, typer.Option(help="Its standard deviation in nm.")]
 MinScore = Annotated[
     float | None,
     typer.Option(help="Leave out objects with a lower score, 0 to 1; the detector's own threshold unless told."),
@@ -156,7 +156,7 @@ def watch(
     coverage: Coverage = 0.9,
     seed: Seed = 0,
     settings_file: SettingsFile = None,
-    every_s: Annotated[float, typer.Option(min=0.1, help="Time between looks [s].")] = 2.0,
+    every_s: Annotated[float, typer.Option(min=0.1, help="Time between looks in seconds.")] = 2.0,
 ) -> None:
     """Analyse images as they arrive in a folder, until interrupted with Ctrl-C."""
     from epistem.app.store import FileError

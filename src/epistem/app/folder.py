@@ -228,9 +228,10 @@ def _group_row(group: GroupSummary, grouping: Grouping) -> dict[str, object]:
 
 
 def _provenance(records: Sequence[FileRecord], settings: Settings) -> Provenance:
-    """Of the run: maker and detector settings as far as they are the same for all images."""
+    """Of the run: maker, weights and detector settings as far as they are the same for all images."""
     images = [image for _, image in _images(records)]
     makers = {image.maker for image in images}
+    weights = {image.weights for image in images}
     first = images[0].detector_settings if images else {}
     shared = {k: v for k, v in first.items() if all(image.detector_settings.get(k) == v for image in images)}
     analysis = settings.model_dump(exclude={"detector", "detector_settings"}, exclude_none=True)
@@ -239,6 +240,7 @@ def _provenance(records: Sequence[FileRecord], settings: Settings) -> Provenance
         version=__version__,
         settings={"detector": shared, "analysis": analysis},
         inputs=tuple(image.id for image in images),
+        weights=weights.pop() if len(weights) == 1 else None,
         seed=settings.seed,
     )
 

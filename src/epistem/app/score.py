@@ -193,7 +193,7 @@ def annotated(path: Path) -> dict[str, Annotated]:
     """
     if path.is_file():
         return _in_file(path, path.parent)
-    if (path / "run.json").is_file() and (path / "images").is_dir():
+    if is_results_folder(path):
         return _in_results(path)
     if not path.is_dir():
         raise SettingsError(f"{path}: wanted a file or a folder of annotations; there is none of that name")
@@ -205,6 +205,11 @@ def annotated(path: Path) -> dict[str, Annotated]:
         known = " ".join(sorted({*BY_SUFFIX, ".json"}))
         raise RecordError(f"{path} holds no annotations; wanted files that end in {known}")
     return found
+
+
+def is_results_folder(path: Path) -> bool:
+    """Whether `analyze` wrote it."""
+    return (path / "run.json").is_file() and (path / "images").is_dir()
 
 
 def _add(found: dict[str, Annotated], name: str, one: Annotated) -> None:

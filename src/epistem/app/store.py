@@ -45,6 +45,7 @@ class ImageRecord(BaseModel):
         reasons: for the verdict, or why there is no forecast.
         warnings: what a person must know.
         maker, detector_settings: who found the objects, and how it was set.
+        weights: hash of those it used; None where it has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +67,7 @@ class ImageRecord(BaseModel):
     warnings: tuple[str, ...]
     maker: str
     detector_settings: dict[str, Any]
+    weights: str | None = None
 
 
 class FileRecord(BaseModel):

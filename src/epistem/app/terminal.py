@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epistem.report.words import counted, sentence
+
 if TYPE_CHECKING:
     from epistem.app.batch import BatchResult
     from epistem.app.store import ImageRecord
@@ -38,7 +40,8 @@ def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
     _tell_trust(images)
     before = f" ({result.reused} of the files were done before)" if result.reused else ""
     failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
-    print(f"{n_objects} objects in {len(images)} images{before}{failed}.\nReport: {out / 'report.html'}")
+    found = sentence(f"{counted(n_objects, 'object')} in {counted(len(images), 'image')}")
+    print(f"{found}{before}{failed}.\nReport: {out / 'report.html'}")
 
 
 def _tell_trust(images: Sequence[ImageRecord]) -> None:
@@ -53,7 +56,7 @@ def _tell_trust(images: Sequence[ImageRecord]) -> None:
             for reason in image.reasons:
                 print(f"  {reason}")
     if len(images) > _TOLD:
-        print(f"… and {len(images) - _TOLD} more images, in images.csv")
+        print(f"… and {counted(len(images) - _TOLD, 'more image')}, in images.csv")
     counts = Counter(image.verdict or "no verdict" for image in images)
     if len(images) > 1:
         print("Verdicts: " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))

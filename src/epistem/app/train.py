@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STOPPED = 130
 _BAR = 16  # columns
 _EVERY_S = 30.0  # between lines where there is no terminal
+# Of fewer images the spread is not known: two that happen to change alike would give an interval of no width.
+_FEWEST_FOR_INTERVAL = 5
 
 
 def train_detector(
@@ -50,9 +52,7 @@ def train_detector(
     if is_spec and given:
         raise SettingsError(f"{', '.join(given)} are for labelled images; {source.name} says all that a spec needs")
     if not is_spec and (start is None or images is None):
-        raise SettingsError(
-            f"{source} is no spec (.toml); labels need --from shipped (or a .safetensors file) and --images FOLDER"
-        )
+        raise SettingsError(_incomplete(source, start, images))
     _need_torch()
     with Words(quiet=as_json) as words:
         try:
@@ -73,6 +73,14 @@ def train_detector(
             return STOPPED
     done(as_json)
     return 0
+
+
+def _incomplete(source: Path, start: str | None, images: Path | None) -> str:
+    """What is missing where a spec or labels are wanted."""
+    begin, folder = "--from shipped (or a .safetensors file)", "--images FOLDER"
+    if start is None and images is None:
+        return f"{source} is no spec (.toml); labels need {begin} and {folder}"
+    return f"labels need {begin} and {folder}; {'--from' if start is None else '--images'} is missing"
 
 
 Finish = Callable[[bool], None]
@@ -151,7 +159,7 @@ def _tell_labels(tuned: Tuned, as_json: bool) -> None:
         more: dict[str, Any] = {"from": tuned.source.hash, "held_out": [one.name for one in tuned.parts.held_out]}
         more |= {"before": check.before if check else None, "after": check.after if check else None}
         more |= {"worse": check.worse if check else None}
-        more |= {"gain": asdict(check.gain) if check and check.gain else None}
+        more |= {"gain": _gain(tuned, check.gain) if check and check.gain else None}
         print(json.dumps(_record(weights) | more, indent=1, ensure_ascii=False))
         return
     print(_verdict(tuned, check))
@@ -167,21 +175,34 @@ def _verdict(tuned: Tuned, check: Check | None) -> str:
 
     title = f"{len(tuned.parts.held_out)} held-out images, box IoU ≥ 0.1"
     Console().print(_table({"before": check.before, "after": check.after}, title))
-    change = f"F1 of an image changed by {_signed(check.gain)} on average. " if check.gain else ""
+    known = check.gain if _many(tuned) else None
+    change = f"F1 of an image changed by {_signed(check.gain, known)} on average. " if check.gain else ""
     if check.worse:
+        said = "Worse" if known is not None and known.high <= 0 else "May be worse"
         return (
-            f"{change}Worse than before: keep the weights you had. The new ones are in {path}, with this in their "
+            f"{change}{said} than before: keep the weights you had. The new ones are in {path}, with this in their "
             "card. More labelled images, fewer --steps or a lower --learning-rate may help."
         )
     if check.after["f1"] == check.before["f1"]:
         return f"{change}No better than before: there is no reason to change.\nWeights: {path}"
-    sure = check.gain is not None and check.gain.low > 0
+    sure = known is not None and known.low > 0
     doubt = "" if sure else "With so few held-out images that may be chance. "
     return f"{change}{doubt}\nWeights: {path}\n{use}"
 
 
-def _signed(gain: Interval) -> str:
-    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}, {gain.coverage:.0%})"
+def _many(tuned: Tuned) -> bool:
+    return len(tuned.parts.held_out) >= _FEWEST_FOR_INTERVAL
+
+
+def _gain(tuned: Tuned, gain: Interval) -> dict[str, float | None]:
+    ends = dict.fromkeys(("low", "high", "coverage")) if not _many(tuned) else {}
+    return asdict(gain) | ends
+
+
+def _signed(gain: Interval, known: Interval | None) -> str:
+    """The change, with its interval where that is known."""
+    ends = f" ({known.low:+.3f} to {known.high:+.3f}, {known.coverage:.0%})" if known else ""
+    return f"{gain.value:+.3f}{ends}"
 
 
 def _table(rows: dict[str, dict[str, Any]], title: str) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from epistem.app.batch import list_files
 from epistem.app.card import scores_of
+from epistem.app.score import annotated, is_results_folder
 from epistem.app.train_spec import Told, as_detector, write_weights
 from epistem.core import Instances, Interval, Micrograph, MicrographSeries, RecordError, SettingsError, TrainingError
 from epistem.detect import DETECTORS
@@ -31,6 +32,7 @@ from epistem.nets.augment import Augment
 from epistem.nets.labelled import FEWEST, FromImages, Labelled, Split, split
 from epistem.nets.train import Schedule, device_or_best
 from epistem.nets.weights import Weights, open_weights
+from epistem.report.words import counted
 from epistem.stats.intervals import student_interval
 
 SHIPPED = "cavity-dense"
@@ -144,12 +146,13 @@ def read_labelled(
     """Every image that has labels, with them.
 
     Args:
-        labels: file or folder in any format of ADAPTERS, as `epistem score` takes it.
+        labels: file or folder in any format of ADAPTERS, or the results folder of `analyze`, as `epistem score` takes
+            it. Of results the `objects.coco.json` is read.
         images: folder of the images.
         out: results, no images of which are taken.
         category: the class to learn, where the labels have several.
         kind: format of the labels where it cannot be told ("binary").
-        told: is told which images have no labels and which labels no image.
+        told: is told which images have no labels and which labels no image, and where labels are results.
 
     Raises:
         RecordError: labels that do not fit their image or hold no outlines; the file and the object are named.
@@ -157,7 +160,7 @@ def read_labelled(
         SettingsError: nothing there, or several classes and no category.
     """
     files = {name: path for path, name in list_files([images], out)}
-    pairs = annotations_for(labels, files)
+    pairs = _labels_of(files, labels)
     if not pairs:
         if images.resolve() in (labels.resolve(), *labels.resolve().parents) and labels.is_dir():
             raise RecordError(
@@ -166,6 +169,8 @@ def read_labelled(
         raise RecordError(f"{labels} has labels for none of the {len(files)} images in {images}; name them alike")
     if left := _left_out(labels, files, pairs):
         told(left)
+    if is_results_folder(labels):
+        told(f"Every object that {labels} lists is taken for true: objects.coco.json is read, a labels.tif is not.")
     found = {}
     seen: dict[str, str] = {}
     for name, path in pairs.items():
@@ -177,22 +182,38 @@ def read_labelled(
     return [Labelled(name, micrograph, _plain(truth, chosen)) for name, (micrograph, truth) in found.items()]
 
 
+def _labels_of(files: Mapping[str, Path], labels: Path) -> dict[str, Path]:
+    """Image → file of its labels, for those that have one."""
+    if not is_results_folder(labels):
+        return annotations_for(labels, files)
+    found = {one.series or name: one.path for name, one in annotated(labels).items()}
+    pairs = pair({name: parts_of(name) for name in files}, {name: tuple(name.split("/")) for name in found})
+    return {name: found[other] for name, other in pairs.items()}
+
+
 def _left_out(labels: Path, files: Mapping[str, Path], pairs: Mapping[str, Path]) -> str:
     """Images without labels and labels without an image, in words; "" if there are none."""
     bare = [name for name in files if name not in pairs]
-    sources = set(pairs.values())
-    listed = {name: parts_of(name) for path in sorted(sources) for name in listed_images(path)}
-    known = set(pair({name: parts_of(name) for name in pairs}, listed).values())
-    strange = [name for name in listed if name not in known]
-    if labels.is_dir() and not listed:
-        taken = sources | set(files.values())
-        strange = [path.relative_to(labels).as_posix() for path in annotation_files(labels) if path not in taken]
+    strange = _strange(labels, files, pairs)
     told = []
     if bare:
         told.append(f"{len(bare)} of {len(files)} images have no labels and are left out: {_some(bare)}")
     if strange:
-        told.append(f"labels name {len(strange)} images that are not among the images: {_some(strange)}")
+        told.append(f"labels name {counted(len(strange), 'image')} not among the images: {_some(strange)}")
     return "; ".join(told) + "." if told else ""
+
+
+def _strange(labels: Path, files: Mapping[str, Path], pairs: Mapping[str, Path]) -> list[str]:
+    """Labels without an image."""
+    sources = set(pairs.values())
+    if is_results_folder(labels):
+        return [name for name, one in annotated(labels).items() if one.path not in sources]
+    listed = {name: parts_of(name) for path in sorted(sources) for name in listed_images(path)}
+    if labels.is_dir() and not listed:
+        taken = sources | set(files.values())
+        return [path.relative_to(labels).as_posix() for path in annotation_files(labels) if path not in taken]
+    known = set(pair({name: parts_of(name) for name in pairs}, listed).values())
+    return [name for name in listed if name not in known]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,7 +18,6 @@ from epistem.detect.calibrate import (
     ASKED,
     Judged,
     LabelledField,
-    best_threshold,
     choose,
     collect,
     pooled_at,
@@ -138,14 +137,12 @@ class _Fields:
 def _calibrate(
     out: Path, name: str, network: Any, fields: Iterator[LabelledField], device: str
 ) -> tuple[float, dict[str, Any]]:
-    """Threshold, and scores on the fields it was chosen on; a dense network's reading is calibrated."""
-    dense = isinstance(network.settings, Reading)
-    if dense:
-        network.settings = replace(network.settings, scale=1.0, shift=0.0)
+    """Threshold, and scores on the fields it was chosen on; the network's scores are calibrated."""
+    network.settings = replace(network.settings, scale=1.0, shift=0.0)
     with as_detector(out, name, network, 0.0, device) as detector:
         judged = collect(detector, fields)
     try:
-        return _choose(network, judged) if dense else _threshold(judged)
+        return _choose(network, judged)
     except SettingsError as error:
         raise TrainingError(
             f"the trained network cannot be calibrated, no weights were written: {error}; for more schedule.steps "
@@ -157,11 +154,6 @@ def _choose(network: Any, judged: Judged) -> tuple[float, dict[str, Any]]:
     choice = choose(judged)
     network.settings = replace(network.settings, scale=choice.scale, shift=choice.shift)
     return choice.min_score, {**scores_of(choice.pooled), "calibration_error": choice.calibration_error}
-
-
-def _threshold(judged: Judged) -> tuple[float, dict[str, Any]]:
-    threshold = best_threshold(judged)
-    return threshold, scores_of(pooled_at(judged, threshold))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from epistem.core import Detector, Instances, Micrograph, Quantity, Reliability, SettingsError, SignalRange
 from epistem.detect import least_score, weights_hash
+from epistem.report.words import counted
 
 if TYPE_CHECKING:
     from epistem.trust.forecast import Forecaster
@@ -52,8 +53,8 @@ class Watched:
             found = replace(found, provenance=replace(made, settings={**made.settings, "min_score": self.least}))
         return found, forecast
 
-    def reliability(self, forecast: Forecast) -> Reliability:
-        """What to tell of it."""
+    def reliability(self, forecast: Forecast, n_found: int | None = None) -> Reliability:
+        """What to tell of it; `n_found` objects are kept, as many as the forecast counts if None."""
         from epistem.trust.result import WORDS
         from epistem.trust.verdict import decide
 
@@ -66,9 +67,20 @@ class Watched:
             if name in WORDS and name in known
         )  # fmt: skip
         return Reliability(
-            forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict, reasons,
+            forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict,
+            (*reasons, *self._below(forecast, forecast.n_kept if n_found is None else n_found)),
             f"{self.forecaster.reference_n} reference images of {self.name}", shown,
         )  # fmt: skip
+
+    def _below(self, forecast: Forecast, n_found: int) -> list[str]:
+        """Where few are found, how many more a lower threshold would give."""
+        from epistem.trust.features import LEAST_SCORE
+
+        more = int(forecast.signals.get("p_count", 0)) - n_found
+        if n_found >= self.limits.fewest or more < 1:
+            return []
+        have = f"{counted(more, 'more object')} {'has' if more == 1 else 'have'}"
+        return [f"{have} a score from {LEAST_SCORE:g} to just below the threshold; see --min-score."]
 
 
 @dataclass(frozen=True)

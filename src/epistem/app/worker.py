@@ -118,6 +118,7 @@ def _record(analysis: Analysis, folder: Path) -> ImageRecord:
         warnings=micrograph.warnings,
         maker=analysis.provenance.maker,
         detector_settings=dict(analysis.provenance.settings["detector"]),
+        weights=analysis.provenance.weights,
     )
 
 

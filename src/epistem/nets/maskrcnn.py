@@ -57,6 +57,8 @@ class MaskRCNNSettings:
         anchors_px: edges of the anchors at strides 4, 8, 16, 32 and 64, equally many at each [px].
         anchor_ratios: their heights over their widths.
         rpn_…, box_…: torchvision's names and meanings.
+        scale, shift: calibrated score = σ(scale·logit + shift), the share of such objects that are true on the data
+            the network was calibrated on; `box_score_thresh` is of the score before.
         min_size_px, max_size_px: images are resized to this shorter edge, the longer one kept below the second; None
             leaves them as they are [px].
     """
@@ -88,6 +90,8 @@ class MaskRCNNSettings:
     box_fg_iou_thresh: float = 0.5
     box_bg_iou_thresh: float = 0.5
     box_batch_size_per_image: int = 256
+    scale: float = 1.0
+    shift: float = 0.0
     min_size_px: int | None = None
     max_size_px: int | None = None
 
@@ -192,10 +196,18 @@ class CavityMaskRCNN(nn.Module):
         is_cut = len(found["boxes"]) > limit
         cut, of = (limit, "objects") if is_cut else (self.rpn.cut, "proposals")
         best = {name: column[:limit].cpu() for name, column in found.items()}
+        best["scores"] = self._calibrated(best["scores"])
         boxes = in_image(best["boxes"] / scale.cpu().repeat(2), image.shape)
         crops = [crop_of(share, box) for share, box in zip(best["masks"][:, 0].numpy(), boxes, strict=True)]
         provenance = provenance_of(self, asdict(self.settings), cut, of)
         return instances_of(image.shape, boxes, best, crops, self.settings.classes, provenance)
+
+    def _calibrated(self, scores: Tensor) -> Tensor:
+        if (self.settings.scale, self.settings.shift) == (1.0, 0.0):
+            return scores
+        # A score of exactly 0 or 1 has no finite logit.
+        logits = torch.logit(scores.double().clamp(1e-6, 1 - 1e-6))
+        return torch.sigmoid(self.settings.scale * logits + self.settings.shift)
 
     def _sized(self, images: Sequence[NDArray[np.float32]]) -> tuple[ImageList, list[Tensor]]:
         device = next(self.parameters()).device

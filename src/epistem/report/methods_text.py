@@ -87,6 +87,7 @@ def methods_paragraph(
     known = {q.name for q in shown if q.value is not None}
     sentences = [
         _detection(provenance, versions, noun, n_images, shipped),
+        _trained(provenance, shipped),
         _calibration(pixel_sizes),
         "Sizes are area-equivalent diameters, d = 2·√(A/π) (ISO 9276-6), of each object's pixels; objects cut by the"
         " image border are counted but left out of the sizes.",
@@ -95,7 +96,7 @@ def methods_paragraph(
         *_swelling(known),
         *_intervals(shown),
         _groups(by),
-        _not_done(provenance, forecast),
+        _not_done(provenance, forecast, shipped),
         _libraries(versions),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -167,19 +168,31 @@ def _detection(
     else:
         how = f"detected in {where} by {maker} {provenance.get('version', '')} and measured with epistem {version}"
     settings = provenance.get("settings", {})
-    details = [_setting(name, value) for name, value in settings.get("detector", settings).items()]
-    if provenance.get("weights"):
-        details.append(_weights(provenance["weights"], shipped))
+    detector = dict(settings.get("detector", settings))
+    identity = provenance.get("weights")
+    name = detector.pop("weights", "") if identity else ""
+    details = [_setting(name, value) for name, value in detector.items()]
+    if identity:
+        details.append(_weights(name, identity, shipped))
+    least = settings.get("analysis", {}).get("min_score")
+    if least is not None and detector.get("min_score") != least:
+        details.append(f"objects with a score below {least:g} left out")
     if provenance.get("seed") is not None:
         details.append(f"seed {provenance['seed']}")
     return f"{what} were {how}" + (f" ({', '.join(details)})." if details else ".")
 
 
-def _weights(identity: str, shipped: Collection[str]) -> str:
+def _weights(name: str, identity: str, shipped: Collection[str]) -> str:
     """Which weights, and what the shipped ones learned from; of others that is not known here."""
-    if identity in shipped:
-        return f"weights {identity}, trained on simulated cavities, some on recorded cavity-free fields"
-    return f"weights {identity} of the user's training"
+    which = f"weights {name} with hash {identity}" if name else f"weights {identity}"
+    learned = "trained on simulated cavities, some on recorded cavity-free fields"
+    return f"{which}, {learned}" if identity in shipped else which
+
+
+def _trained(provenance: Mapping[str, Any], shipped: Collection[str]) -> str:
+    if not provenance.get("weights") or provenance["weights"] in shipped:
+        return ""
+    return "These weights were trained by the user; which images they were trained on is in their card."
 
 
 def _setting(name: str, value: Any) -> str:
@@ -208,13 +221,13 @@ def _intervals(quantities: Sequence[Named]) -> list[str]:
     return [f"Intervals ({what}) are meant to hold the value in {held} of cases, pixel size taken as exact.", HOLDS]
 
 
-def _not_done(provenance: Mapping[str, Any], forecast: bool) -> str:
+def _not_done(provenance: Mapping[str, Any], forecast: bool, shipped: Collection[str]) -> str:
     missing = ["the outlines were not corrected by hand"]
     if provenance.get("maker") not in _TELLS_OVERLAPS_APART:
         missing.append("objects that overlap in projection were not told apart")
     if not forecast:
         missing.insert(0, "the share of missed and false detections was not estimated, and no interval includes it")
-    if not provenance.get("weights"):
+    if provenance.get("weights") in shipped:
         missing.insert(0, "the detector was not trained on or tuned to these images")
     return f"What was not done: {'; '.join(missing)}."
 
