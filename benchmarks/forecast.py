@@ -152,7 +152,8 @@ def measure_real(looker: Watched, *, dry: bool) -> None:
 
     def rank(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         picked = drawn.astype(int).reshape(-1, len(truth))
-        return np.array([spearmanr(*pairs[:, row]).statistic if len(set(row)) > 2 else 0.0 for row in picked])
+        ranks = [spearmanr(*pairs[:, row]).statistic if len(set(row)) > 2 else 0.0 for row in picked]
+        return np.array(ranks).reshape(drawn.shape[:-1])
 
     over = bootstrap_interval(np.arange(len(truth)), rank, draws=1000)
     whole = round(float(spearmanr(truth, value).statistic), 3)

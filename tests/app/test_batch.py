@@ -35,7 +35,7 @@ def test_good_files_are_done_and_the_broken_one_is_named_with_its_reason(folder:
     assert [record.file for record in result.records] == ["im0.tif", "im1.tif", "im2.tif"]
     rows = rows_of(tmp_path / "out" / "errors.csv")
     assert [row["file"] for row in rows] == ["broken.tif"]
-    assert "text" in rows[0]["why"]
+    assert rows[0]["why"] == "is called .tif but holds text; rename it or save it again"
 
 
 def test_tables_hold_every_image_and_every_object(folder: Path, tmp_path: Path) -> None:

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from epistem.app.batch import list_files, make_jobs, run_batch
+from epistem.app.settings import make_settings
+from epistem.app.terminal import tell_batch
 
 
 def epistem(*words: object) -> subprocess.CompletedProcess[str]:
@@ -18,7 +25,7 @@ def test_some_failed_is_1_and_the_rest_is_done(folder: Path, tmp_path: Path) -> 
     done = epistem("analyze", folder, "--out", tmp_path / "out", "--workers", 1)
     assert done.returncode == 1
     assert "30 objects in 3 images, 1 failed" in done.stdout
-    assert "broken.tif" in done.stderr
+    assert "broken.tif: is called .tif but holds text" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 
@@ -83,6 +90,41 @@ def test_score_of_results_against_themselves_is_1(folder: Path, tmp_path: Path) 
     told = json.loads(done.stdout)
     assert told["pooled"]["f1"] == 1
     assert [image["tp"] for image in told["images"]] == [9, 10, 11]
+
+
+def test_one_image_and_one_object_are_told_in_the_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], discs: Callable[..., None]
+) -> None:
+    (tmp_path / "images").mkdir()
+    for n, says in ((1, "1 object in 1 image."), (0, "No objects in 1 image.")):
+        discs(tmp_path / "images" / "a.tif", n=n)
+        settings = make_settings(detector="log")
+        jobs = make_jobs(list_files([tmp_path / "images"], tmp_path / "out"), settings)
+        result = run_batch(jobs, settings, tmp_path / "out", workers=1)
+        tell_batch(result, tmp_path / "out", as_json=False)
+        assert says in capsys.readouterr().out
+
+
+def test_no_part_of_a_help_text_is_lost_as_markup() -> None:
+    from rich.text import Text
+    from typer.main import get_command
+
+    from epistem.app.cli import app
+
+    def helps(command: Any) -> list[str]:
+        own = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
+        return own + [text for each in getattr(command, "commands", {}).values() for text in helps(each)]
+
+    texts = helps(get_command(app))
+    assert len(texts) > 50
+    for text in texts:
+        assert Text.from_markup(text).plain == text
+
+
+def test_the_command_of_make_demo_stands_in_the_examples() -> None:
+    root = Path(__file__).parents[2]
+    (demo,) = re.findall(r"\$\(BIN\)/(epistem analyze examples.*)", (root / "Makefile").read_text("utf-8"))
+    assert f"`{demo}`" in (root / "examples" / "README.md").read_text("utf-8")
 
 
 def test_help_loads_no_heavy_library() -> None:

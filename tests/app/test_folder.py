@@ -11,9 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import epistem.app.folder
 from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
+from epistem.app.folder import write_folder
 from epistem.app.samples import read_samples
 from epistem.app.settings import make_settings
+from epistem.app.store import FileRecord
 from epistem.core import SettingsError
 from epistem.report.document import Figure, Notice, Report, Section
 
@@ -178,6 +181,26 @@ def test_methods_tell_the_thickness_of_each_specimen_and_how_groups_were_made(fo
     text = (out / "methods.txt").read_text("utf-8")
     assert "Foil thickness was 50 to 100 nm (one standard error: 5 to 10 nm), given for each image in" in text
     assert "grouped by temperature" in text
+
+
+def of_weights(record: FileRecord, *weights: str | None) -> FileRecord:
+    return record.model_copy(
+        update={"images": tuple(record.images[0].model_copy(update={"weights": one}) for one in weights)}
+    )
+
+
+def test_run_json_and_methods_name_the_weights_that_all_images_share(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    result = run(folder, out, None)
+    monkeypatch.setattr(epistem.app.folder, "shipped_weights", lambda: frozenset({"ab"}))
+    for weights, told_as in ((("ab", "ab"), "ab"), (("cd",), "cd"), (("ab", "cd"), None), ((None, "ab"), None)):
+        write_folder(out, [of_weights(result.records[0], *weights)], (), make_settings(), None)
+        text = (out / "methods.txt").read_text("utf-8")
+        assert told(out)["weights"] == told_as
+        assert ("not trained on or tuned to these images" in text) == (told_as == "ab")
+        assert ("trained by the user" in text) == (told_as == "cd")
 
 
 @pytest.mark.parametrize("command", ["analyze", "watch"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epistem.core import EpistemError, SettingsError, TrainingError
+from epistem.core import EpistemError, Instances, Micrograph, SettingsError, TrainingError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
@@ -24,7 +24,7 @@ from epistem.app.train_spec import train_from_spec  # noqa: E402
 from epistem.nets import runs  # noqa: E402
 from epistem.nets.backgrounds import Background, Backgrounds  # noqa: E402
 from epistem.nets.dense import CavityDense, DenseSettings  # noqa: E402
-from epistem.nets.labelled import Split  # noqa: E402
+from epistem.nets.labelled import Labelled, Split  # noqa: E402
 from epistem.nets.restore import keep, restore  # noqa: E402
 from epistem.nets.spec import DetectorSpec, spec_of  # noqa: E402
 from epistem.nets.train import Schedule, Step  # noqa: E402
@@ -366,8 +366,7 @@ def test_images_without_labels_and_labels_without_images_are_named(four: Path) -
     heard: list[str] = []
     read_four(four, told=heard.append)
     assert heard == [
-        "1 of 3 images have no labels and are left out: im3.png; labels name 1 images that are not among the images: "
-        "im1.png."
+        "1 of 3 images have no labels and are left out: im3.png; labels name 1 image not among the images: im1.png."
     ]
 
 
@@ -375,7 +374,47 @@ def test_images_that_coco_names_and_that_are_not_there_are_told(four: Path) -> N
     (four / "images" / "im1.png").unlink()
     heard: list[str] = []
     read_labelled(coco(four), four / "images", four / "out", told=heard.append)
-    assert heard == ["labels name 1 images that are not among the images: im1.png."]
+    assert heard == ["labels name 1 image not among the images: im1.png."]
+
+
+def results_of(folder: Path) -> Path:
+    """What analyze writes where the labels are measured."""
+    from epistem.app.batch import list_files, make_jobs, run_batch
+    from epistem.app.settings import make_settings
+
+    settings, results = make_settings(detector="log"), folder / "results"
+    jobs = make_jobs(list_files([folder / "images"], results), settings, found=folder / "labels")
+    run_batch(jobs, settings, results, workers=1)
+    return results
+
+
+def test_results_of_analyze_are_labels_and_it_is_said_which_of_them_are_read(four: Path, draw: Draw) -> None:
+    draw("im4")  # nothing in it
+    draw("sub", (30, 30))
+    for kind in ("images", "labels"):
+        (four / kind / "deep").mkdir()
+        (four / kind / "sub.png").rename(four / kind / "deep" / "im0.png")
+    heard: list[str] = []
+    known = {one.name: one for one in read_four(four)}
+    taken = read_labelled(results_of(four), four / "images", four / "out", told=heard.append)
+    assert [one.name for one in taken] == list(known)
+    for one in taken:
+        for mask, other in zip(one.truth.masks(), known[one.name].truth.masks(), strict=True):
+            assert (mask.crop == other.crop).all()
+    assert len(heard) == 1
+    assert "objects.coco.json is read, a labels.tif is not" in heard[0]
+
+
+def test_results_of_images_that_are_gone_are_named(four: Path, draw: Draw) -> None:
+    results = results_of(four)
+    (four / "images" / "im1.png").unlink()
+    draw("im9", (30, 30))
+    heard: list[str] = []
+    taken = read_labelled(results, four / "images", four / "out", told=heard.append)
+    assert [one.name for one in taken] == ["im0.png", "im2.png", "im3.png"]
+    assert heard[0] == (
+        "1 of 4 images have no labels and are left out: im9.png; labels name 1 image not among the images: im1."
+    )
 
 
 def test_nothing_is_said_where_every_image_has_its_labels(four: Path) -> None:
@@ -452,8 +491,13 @@ def check(before: float, after: float) -> Check:
     return Check(row | {"f1": before}, row | {"f1": after}, gain)
 
 
-def verdict(source: Weights, before: float, after: float) -> str:
-    tuned = Tuned(source, source, Split((), ()), check(before, after))
+def tuned_by(source: Weights, before: float, after: float, n_held_out: int = 5) -> Tuned:
+    one = Labelled("a", Micrograph(np.zeros((2, 2))), Instances.from_boxes((2, 2), []))
+    return Tuned(source, source, Split((), (one,) * n_held_out), check(before, after))
+
+
+def verdict(source: Weights, before: float, after: float, n_held_out: int = 5) -> str:
+    tuned = tuned_by(source, before, after, n_held_out)
     return " ".join(train._verdict(tuned, tuned.check).split())
 
 
@@ -462,6 +506,23 @@ def test_a_fall_of_f1_is_called_one_and_no_use_is_proposed(source: Weights) -> N
     assert "changed by -0.100 (-0.110 to -0.090, 90%)" in text
     assert "Worse than before: keep the weights you had." in text
     assert "To use them" not in text
+
+
+def test_a_fall_that_may_be_chance_is_called_so_and_the_advice_stays(source: Weights) -> None:
+    text = verdict(source, 0.8, 0.795)
+    assert "May be worse than before: keep the weights you had." in text
+    assert "May be" not in verdict(source, 0.8, 0.7)
+
+
+def test_fewer_than_five_held_out_images_have_no_interval_and_nothing_is_sure(
+    source: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "F1 of an image changed by -0.100 on average. May be worse" in verdict(source, 0.8, 0.7, 4)
+    assert "changed by +0.100 on average. With so few held-out images that may be" in verdict(source, 0.7, 0.8, 4)
+    for n, low in ((4, None), (5, pytest.approx(0.09))):
+        train._tell_labels(tuned_by(source, 0.7, 0.8, n), as_json=True)
+        gain = json.loads(capsys.readouterr().out)["gain"]
+        assert (gain["value"], gain["low"]) == (pytest.approx(0.1), low)
 
 
 def test_a_gain_is_followed_by_how_to_use_it(source: Weights) -> None:
@@ -596,6 +657,8 @@ def test_ctrl_c_among_the_fields_says_that_they_are_kept(tmp_path: Path) -> None
     ("words", "says"),
     [
         (["labels", "--out", "out"], "labels need --from shipped"),
+        (["labels", "--out", "out", "--from", "shipped"], "--images FOLDER; --images is missing"),
+        (["labels", "--out", "out", "--images", "images"], "--images FOLDER; --from is missing"),
         (["a.toml", "--out", "out", "--steps", "3"], "--steps are for labelled images"),
         (["none.toml", "--out", "out"], "none.toml: wanted the TOML of a training"),
     ],

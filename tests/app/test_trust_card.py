@@ -284,6 +284,27 @@ def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted
     assert_columns_alike(seen.found, plain.found)
 
 
+def test_of_few_objects_it_is_told_how_many_a_lower_threshold_would_add(fitted: Forecaster, tmp_path: Path) -> None:
+    path = written(fitted, tmp_path / "f.skops")
+    image, _ = picture(70)
+    fainter = len(Spots(0.1)(image))
+    for least, more in ((0.95, True), (0.15, False)):
+        settings = make_settings(detector="spots", min_score=least, forecast=path)
+        seen = analyze_image(image, settings, looked(settings))
+        n = fainter - len(seen.found)
+        assert (len(seen.found) < 3) == more
+        says = f"{n} more objects have a score from 0.1 to just below the threshold; see --min-score."
+        assert (says in seen.reliability.reasons) == more
+
+
+def test_where_no_fainter_object_is_there_none_is_told(fitted: Forecaster, tmp_path: Path) -> None:
+    settings = make_settings(detector="spots", min_score=0.1, forecast=written(fitted, tmp_path / "f.skops"))
+    bare = Micrograph(np.random.default_rng(0).normal(900, 30, (SIDE, SIDE)), Calibration(0.5, 0.5, "user"))
+    seen = analyze_image(bare, settings, looked(settings))
+    assert len(seen.found) == 0
+    assert not any("--min-score" in reason for reason in seen.reliability.reasons)
+
+
 def replace_forecast(settings: Settings) -> Settings:
     return settings.model_copy(update={"forecast": "none"})
 

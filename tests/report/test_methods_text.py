@@ -38,19 +38,32 @@ def test_without_a_forecast_the_paragraph_says_that_errors_were_not_estimated() 
     assert "missed and false" not in paragraph(forecast=True)
 
 
-def test_a_trained_detector_is_not_called_untrained() -> None:
-    trained = Provenance("epistem.detect.Learned", "0.1.0", weights="sha256:ab")
-    assert "not trained" not in paragraph(trained)
-    assert "weights sha256:ab" in paragraph(trained)
+def test_only_shipped_weights_are_said_not_to_have_seen_these_images() -> None:
+    dense = Provenance("epistem.detect.CavityDense", "0.1.0", {"weights": "cavity-dense"}, weights="ab")
+    assert "the detector was not trained on or tuned to these images" in paragraph(dense, shipped=["ab"])
+    for other in (dense, LOG, Provenance("epistem.detect.CavityDense", "0.1.0", {"weights": "cavity-dense"})):
+        assert "not trained" not in paragraph(other, shipped=["cd"])
+
+
+def test_a_least_score_is_told_also_of_a_detector_that_has_none_of_its_own() -> None:
+    def text(detector: dict[str, Any]) -> str:
+        settings = {"detector": detector, "analysis": {"min_score": 0.35}}
+        return paragraph(Provenance("epistem.detect.LogBlobs", "0.1.0", settings))
+
+    assert "objects with a score below 0.35 left out" in text({"contrast": "auto"})
+    assert "objects with a score below 0.35 left out" in text({"min_score": 0.2})
+    assert "left out)" not in text({"min_score": 0.35})
+    assert text({"min_score": 0.35}).count("0.35") == 1
 
 
 def test_what_the_shipped_weights_learned_from_is_said_of_no_others() -> None:
     shipped, other = (
-        paragraph(Provenance("epistem.detect.CavityDense", "0.1.0", weights=one), shipped=["ab"])
+        paragraph(Provenance("epistem.detect.CavityDense", "0.1.0", {"weights": "mine"}, weights=one), shipped=["ab"])
         for one in ("ab", "cd")
     )
-    assert "weights ab, trained on simulated cavities, some on recorded cavity-free fields" in shipped
-    assert "weights cd of the user's training" in other
+    assert "weights mine with hash ab, trained on simulated cavities, some on recorded cavity-free" in shipped
+    assert "weights mine with hash cd" in other
+    assert "trained by the user; which images they were trained on is in their card." in other
     assert "simulated" not in other
 
 

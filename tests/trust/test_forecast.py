@@ -146,7 +146,7 @@ def test_probabilities_are_of_models_that_have_not_seen_the_image(
             return super().predict(cases)
 
     monkeypatch.setattr(module, "ObjectModel", Spy)
-    cases = draw(30, detectors=("d", "e"))  # each image twice: once through each detector
+    cases = draw(31, detectors=("d", "e"))  # each image twice: once through each detector
     Forecaster(replace(QUICK, folds=3)).fit(cases, intervals=False)
     assert len(judged) == 3
     assert sorted(name for images in judged for name in images) == sorted(set(cases.images["image"]))

@@ -145,7 +145,7 @@ class _Job(NamedTuple):
 
 
 def reproduce(cases: StudyCases, kept: Path, *, effort: Effort | None = None, step: Step) -> Study:
-    """The whole study; takes about an hour for 1000 images on one core, most of it for ours and its ablation.
+    """The whole study; most of the time goes into ours and its ablation.
 
     Args:
         cases: of the plan `published`: splits, sources and detectors are named, objects have masks.

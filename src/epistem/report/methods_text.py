@@ -176,7 +176,7 @@ def _detection(
         details.append(_weights(name, identity, shipped))
     least = settings.get("analysis", {}).get("min_score")
     if least is not None and detector.get("min_score") != least:
-        details.append(f"objects with a score below {least:g} left out")
+        details.append(f"objects with a score below {least} left out")
     if provenance.get("seed") is not None:
         details.append(f"seed {provenance['seed']}")
     return f"{what} were {how}" + (f" ({', '.join(details)})." if details else ".")

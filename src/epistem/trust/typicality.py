@@ -59,7 +59,7 @@ class Typicality:
         centre = np.nan_to_num(np.nanmedian(raw, axis=0))
         spread = np.nan_to_num(np.nanstd(raw, axis=0)) + 1e-9
         standard = np.nan_to_num((raw - centre) / spread)
-        values, vectors = np.linalg.eigh(np.cov(standard.T))
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(standard.T)))
         whiten = vectors / np.sqrt(np.maximum(values, _LEAST_SPREAD**2))
         points = standard @ whiten
         near = cKDTree(points).query(points, NEIGHBOURS + 1)[0][:, 1:].mean(axis=1)
