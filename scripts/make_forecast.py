@@ -16,7 +16,7 @@ from epistem.app.forecast_plan import PLANS, SHIPPED_SEED
 from epistem.app.train import Words
 from epistem.core import Interval
 from epistem.detect import DEFAULT, least_score, make_detector
-from epistem.trust.cases import Cases
+from epistem.trust.cases import FOREIGN, Cases
 from epistem.trust.forecast import GRID, How
 from epistem.trust.model import SHIPPED
 
@@ -46,6 +46,7 @@ def card_of(fitted: Fitted, cases: Cases) -> str:
     """What it was fitted on and how far off it is on images held out."""
     forecaster = fitted.forecaster
     sources = cases.images.groupby("source", sort=False).size()
+    own = len(cases) - sources.get(FOREIGN, 0)
     rows = [
         f"| {name} | {judged.n} | {_span(judged.mae)} | {_plain(judged.rmse)} | {_plain(judged.r2)} "
         f"| {_span(judged.coverage)} |"
@@ -54,8 +55,10 @@ def card_of(fitted: Fitted, cases: Cases) -> str:
     return "\n".join([
         f"# Forecast of {DEFAULT}", "",
         f"Expected F1, precision and recall of {DEFAULT} (weights {forecaster.about.get('weights')}) on an image, "
-        f"fitted on {len(cases)} simulated images and on no recorded one. Half of them were harmed by a known amount "
-        "(dose, blur, drift, contrast, charging, gamma, rescale, JPEG).", "",
+        f"fitted on {own} simulated images and on no recorded one. Half of them were harmed by a known amount "
+        f"(dose, blur, drift, contrast, charging, gamma, rescale, JPEG). {len(cases) - own} drawn images of other "
+        "kinds (grains, precipitates, particles, pores, strokes, dead leaves, textures) taught it what false finds "
+        "look like; they are neither in the reference nor in the errors below.", "",
         f"Score {fitted.score:g}, five folds of images held out; low and high: 90 %.", "",
         "| | images | mean absolute error | rmse | R² | 90 % intervals that held the truth |",
         "|---|--:|--:|--:|--:|--:|", *rows, "",

@@ -110,18 +110,18 @@ def test_every_detector_of_a_plan_can_be_made_or_trained(name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Corners:
-    """Finds the brightest pixel of each quarter; how sure it is follows from the image."""
+class Everywhere:
+    """Finds something wherever it looks; how sure it is follows from the image."""
 
     min_score: float | None = None
     seen = 0
 
     def __call__(self, micrograph: Micrograph) -> Instances:
-        Corners.seen += 1
+        Everywhere.seen += 1
         rng = np.random.default_rng(int(micrograph.id[-6:], 16))
-        boxes = [[r, c, r + 9, c + 9] for r in (5, 40) for c in (5, 40)]
-        made = Provenance("corners", "1", {"min_score": self.min_score})
-        return Instances.from_boxes(micrograph.shape, boxes, rng.random(4), provenance=made)
+        boxes = [[r, c, r + 12, c + 12] for r in range(0, 52, 13) for c in range(0, 52, 13)]
+        made = Provenance("everywhere", "1", {"min_score": self.min_score})
+        return Instances.from_boxes(micrograph.shape, boxes, rng.random(16), provenance=made)
 
 
 class Silent:
@@ -141,18 +141,18 @@ class Silent:
 
 
 @pytest.fixture
-def corners(monkeypatch: pytest.MonkeyPatch) -> None:
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("timm")
-    monkeypatch.setitem(DETECTORS._entries, "corners", f"{Corners.__module__}:Corners")
-    monkeypatch.setattr(Corners, "seen", 0)
+    monkeypatch.setitem(DETECTORS._entries, "everywhere", f"{Everywhere.__module__}:Everywhere")
+    monkeypatch.setattr(Everywhere, "seen", 0)
 
 
 def tiny(*, harmed: float = 0.5, number: int = 2) -> Plan:
     trials = []
     for k, name in enumerate(("A:over", "B")):
         recipe = Recipe(((name, "hard", 1.0),), number, shape=(64, 64), seed=10 + k, empty=0.0)
-        trials.append(Trial(f"to_{name}", "corners", name, recipe, "hard", harmed))
+        trials.append(Trial(f"to_{name}", "everywhere", name, recipe, "hard", harmed))
     return Plan(tuple(trials))
 
 
@@ -167,60 +167,77 @@ def same(one: Cases, other: Cases) -> bool:
     return one.images.equals(other.images) and one.objects.equals(other.objects) and about[0] == about[1]
 
 
-def test_every_image_of_a_plan_is_a_case_that_names_where_it_is_from(corners: None, tmp_path: Path) -> None:
+def test_every_image_of_a_plan_is_a_case_that_names_where_it_is_from(everywhere: None, tmp_path: Path) -> None:
     cases = make(tiny(), tmp_path)
     assert cases.images["image"].tolist() == ["00/00000", "00/00001", "01/00000", "01/00001"]
     assert cases.images["source"].tolist() == ["A:over"] * 2 + ["B"] * 2
     assert cases.images["split"].tolist() == ["to_A:over"] * 2 + ["to_B"] * 2
-    assert set(cases.images["detector"]) == {"corners"}
+    assert set(cases.images["detector"]) == {"everywhere"}
     assert cases.counts(0.5).sum() > 0
     assert cases.images[["q_noise", "pixel_nm"]].notna().all(axis=None)
     assert cases.objects["score"].min() >= LEAST_CANDIDATE
     assert same(Cases.load(tmp_path), cases)
 
 
-def test_provenance_has_plan_and_weights(corners: None, tmp_path: Path) -> None:
+def test_cases_count_as_calibration_does_on_the_same_fields(everywhere: None, tmp_path: Path) -> None:
+    from epistem.detect.calibrate import ASKED, collect, counts_at, saved_field
+
+    plan = tiny(harmed=0.0)
+    cases = make(plan, tmp_path)
+    fields = [
+        saved_field(path, ASKED["hard"])
+        for number in range(len(plan.trials))
+        for path in sorted((tmp_path / "fields" / f"{number:02d}").glob("*.npz"))
+    ]
+    judged = collect(Everywhere(), fields)
+    assert judged.right.any()
+    assert judged.neither.any()
+    for least in (0.1, 0.5, 0.8):
+        assert cases.counts(least).tolist() == counts_at(judged, least).tolist()
+
+
+def test_provenance_has_plan_and_weights(everywhere: None, tmp_path: Path) -> None:
     about = make(tiny(), tmp_path).provenance
-    assert about["weights"] == {"corners": None}
+    assert about["weights"] == {"everywhere": None}
     assert [one["recipe"]["seed"] for one in about["trials"]] == [10, 11]
     assert json.dumps(about)
 
 
-def test_a_run_that_was_stopped_goes_on_and_makes_the_same(corners: None, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on_and_makes_the_same(everywhere: None, tmp_path: Path) -> None:
     whole = make(tiny(), tmp_path / "whole")
-    assert Corners.seen == 4
+    assert Everywhere.seen == 4
     with pytest.raises(KeyboardInterrupt):
         make(tiny(), tmp_path / "parts", stop_after=2)
-    assert Corners.seen == 7
+    assert Everywhere.seen == 7
     assert same(make(tiny(), tmp_path / "parts"), whole)
-    assert Corners.seen == 9  # the first part was there
+    assert Everywhere.seen == 9  # the first part was there
     assert same(make(tiny(), tmp_path / "parts"), whole)
-    assert Corners.seen == 9
+    assert Everywhere.seen == 9
 
 
-def test_a_folder_with_another_plan_is_refused_and_nothing_is_mixed(corners: None, tmp_path: Path) -> None:
+def test_a_folder_with_another_plan_is_refused_and_nothing_is_mixed(everywhere: None, tmp_path: Path) -> None:
     make(tiny(number=1), tmp_path)
     with pytest.raises(TrainingError, match=r"trials\.00\.recipe\.number was 1 and is now 2"):
         make(tiny(number=2), tmp_path)
 
 
 def test_weights_that_changed_since_are_refused(
-    corners: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    everywhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tiny(number=1), tmp_path)
     monkeypatch.setattr("epistem.app.forecast_cases.weights_hash", lambda _: "0123")
-    with pytest.raises(TrainingError, match=r"weights\.corners was None and is now '0123'"):
+    with pytest.raises(TrainingError, match=r"weights\.everywhere was None and is now '0123'"):
         make(tiny(number=1), tmp_path)
 
 
-def test_a_part_that_is_damaged_is_refused(corners: None, tmp_path: Path) -> None:
+def test_a_part_that_is_damaged_is_refused(everywhere: None, tmp_path: Path) -> None:
     make(tiny(number=1), tmp_path)
     (tmp_path / "parts" / "00" / "images.parquet").write_text("text")
     with pytest.raises(RecordError, match="wanted a table of cases"):
         make(tiny(number=1), tmp_path)
 
 
-def test_as_many_as_asked_for_are_harmed_and_always_the_same(corners: None, tmp_path: Path) -> None:
+def test_as_many_as_asked_for_are_harmed_and_always_the_same(everywhere: None, tmp_path: Path) -> None:
     from epistem.app.forecast_cases import _harmed
     from epistem.detect.calibrate import ASKED, saved_field
     from epistem.synth.fields import make_fields

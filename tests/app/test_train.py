@@ -519,6 +519,7 @@ def test_fewer_than_five_held_out_images_have_no_interval_and_nothing_is_sure(
 ) -> None:
     assert "F1 of an image changed by -0.100 on average. May be worse" in verdict(source, 0.8, 0.7, 4)
     assert "changed by +0.100 on average. With so few held-out images that may be" in verdict(source, 0.7, 0.8, 4)
+    capsys.readouterr()
     for n, low in ((4, None), (5, pytest.approx(0.09))):
         train._tell_labels(tuned_by(source, 0.7, 0.8, n), as_json=True)
         gain = json.loads(capsys.readouterr().out)["gain"]

@@ -286,7 +286,7 @@ def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted
 
 def test_of_few_objects_it_is_told_how_many_a_lower_threshold_would_add(fitted: Forecaster, tmp_path: Path) -> None:
     path = written(fitted, tmp_path / "f.skops")
-    image, _ = picture(70)
+    image, _ = picture(70, brightest=105)
     fainter = len(Spots(0.1)(image))
     for least, more in ((0.95, True), (0.15, False)):
         settings = make_settings(detector="spots", min_score=least, forecast=path)
@@ -303,10 +303,6 @@ def test_where_no_fainter_object_is_there_none_is_told(fitted: Forecaster, tmp_p
     seen = analyze_image(bare, settings, looked(settings))
     assert len(seen.found) == 0
     assert not any("--min-score" in reason for reason in seen.reliability.reasons)
-
-
-def replace_forecast(settings: Settings) -> Settings:
-    return settings.model_copy(update={"forecast": "none"})
 
 
 def assert_columns_alike(one: Instances, other: Instances) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from epistem.core import RecordError, SettingsError
 from epistem.trust import forecast as module
-from epistem.trust.cases import Cases, Described
+from epistem.trust.cases import FOREIGN, Cases, Described, joined
 from epistem.trust.forecast import GRID, LEAST_CASES, TARGETS, Forecaster, How
 from epistem.trust.objects import ObjectModel
 from epistem.trust.quality import QUALITY
@@ -271,3 +271,14 @@ def test_a_row_says_what_is_expected_of_the_objects_by_their_probabilities(draw:
     assert table["e_small"].tolist() == pytest.approx([0.25, 0.25])
     assert np.expm1(table["e_below"]).tolist() == pytest.approx([6, 2])
     assert table["pixels"].tolist() == pytest.approx([np.log10(200_000)] * 2)
+
+
+def test_foreign_images_are_learnt_from_and_are_no_reference(draw: Draw, new: Cases) -> None:
+    own, foreign = draw(80), draw(40, seed=7)
+    images = foreign.images.assign(source=FOREIGN, asked=0, q_skew=9.0)
+    wrong = Cases(images, foreign.objects.assign(right=False))
+    fitted = Forecaster(QUICK).fit(joined([own, wrong]))
+    assert fitted.reference_n == 80
+    assert len(fitted.typicality[0.5].points) == 80
+    strange = Cases(new.images.assign(q_skew=9.0), new.objects)
+    assert fitted.expect(strange, 0.5)["f1"].value.mean() < 0.5 * fitted.expect(new, 0.5)["f1"].value.mean()

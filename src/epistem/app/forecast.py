@@ -15,7 +15,7 @@ from epistem import __version__
 from epistem.app.forecast_check import Judged, Step, checked_score, held_out, judge_all
 from epistem.app.forecast_io import Origin, Seen, any_same, masks_of
 from epistem.core import SettingsError, Verdict
-from epistem.trust.cases import GROUPS, Cases
+from epistem.trust.cases import FOREIGN, GROUPS, Cases
 from epistem.trust.forecast import GRID, LEAST_CASES, Forecaster, How
 from epistem.trust.label_first import Pick, label_first
 from epistem.trust.model import save
@@ -81,7 +81,8 @@ def fit(
     score, check = forecaster.snapped(_CHECKED_SCORE), None
     if folds:
         said = held_out(cases, replace(how, scores=(score,)), folds, lambda done, _of: step(1 + done, total))
-        judged = judge_all(cases, score, said, {"all": np.ones(len(cases), bool)})
+        own = (cases.images["source"] != FOREIGN).to_numpy()
+        judged = judge_all(cases, score, said, {"all": own})
         check = {target: by_part["all"] for target, by_part in judged.items()}
     return Fitted(forecaster, tuple(one for one in how.scores if one not in able), score, check)
 

@@ -12,7 +12,7 @@ import numpy as np
 from epistem import __version__
 from epistem.app.forecast_plan import Plan, Trial
 from epistem.app.train_spec import Told, train_from_spec
-from epistem.core import Detector
+from epistem.core import Detector, Instances
 from epistem.detect import make_detector, weights_hash
 from epistem.detect.calibrate import ASKED, LabelledField, saved_field
 from epistem.nets import runs
@@ -20,6 +20,7 @@ from epistem.nets.spec import spec_of
 from epistem.nets.weights import Weights
 from epistem.synth import HARMS
 from epistem.synth.fields import make_fields
+from epistem.synth.foreign import draw_foreign
 from epistem.trust.cases import LEAST_CANDIDATE, Cases, Described, case_of, gather, joined
 
 # A saved field does not know its beam, which another defocus needs.
@@ -79,6 +80,9 @@ def trained(plan: Plan, name: str, out: Path, *, told: Told, device: str | None 
 def _tried(
     plan: Plan, trial: Trial, number: int, out: Path, told: Told, device: str | None, workers: int
 ) -> Iterator[Described]:
+    if trial.foreign:
+        yield from _foreign(plan, trial, number, out, told, device)
+        return
     folder = out / "fields" / f"{number:02d}"
 
     def made(done: int, of: int) -> None:
@@ -94,6 +98,19 @@ def _tried(
             image=f"{number:02d}/{path.stem}",
         )  # fmt: skip
         told.part(f"Detecting {trial.split}, {trial.source}", k + 1, len(paths))
+
+
+def _foreign(plan: Plan, trial: Trial, number: int, out: Path, told: Told, device: str | None) -> Iterator[Described]:
+    """Images that hold nothing: whatever is found is false."""
+    detector = _detector(plan, trial.detector, out, device)
+    for k in range(trial.recipe.number):
+        micrograph = draw_foreign(np.random.default_rng([trial.recipe.seed, k]), trial.recipe.shape)
+        nothing = Instances.empty(micrograph.shape)
+        yield case_of(
+            detector(micrograph), nothing, micrograph, source=trial.source, split=trial.split,
+            detector=trial.detector, image=f"{number:02d}/{k:05d}",
+        )  # fmt: skip
+        told.part(f"Detecting {trial.split}", k + 1, trial.recipe.number)
 
 
 def _detector(plan: Plan, name: str, out: Path, device: str | None) -> Detector:

@@ -14,6 +14,7 @@ from typing import Any
 from epistem.core.registry import Table
 from epistem.synth.fields import Recipe
 from epistem.synth.sets import SetName, Severity
+from epistem.trust.cases import FOREIGN
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Trial:
         source: set the images are of.
         recipe: how they are drawn.
         severity: says which of the true objects are asked for.
+        foreign: images are of `synth.foreign` and hold nothing; of the recipe number, shape and seed count.
         harmed: share of the images that are harmed afterwards by one of HARMS, at one of its three mildest levels.
     """
 
@@ -35,6 +37,7 @@ class Trial:
     recipe: Recipe
     severity: Severity
     harmed: float = 0.0
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ def shipped() -> Plan:
     for k, (source, (name, severity, number)) in enumerate(_SHIPPED.items()):
         recipe = Recipe(((name, severity, 1.0),), number, seed=SHIPPED_SEED + k, empty=0.1)
         trials.append(Trial(source, "cavity-dense", source, recipe, "any", harmed=0.5))
+    none_of_it = Recipe((("wide", "any", 1.0),), 240, seed=SHIPPED_SEED + len(_SHIPPED))
+    trials.append(Trial(FOREIGN, "cavity-dense", FOREIGN, none_of_it, "any", foreign=True))
     return Plan(tuple(trials))
 
 

@@ -48,6 +48,9 @@ VERSION = 1
 LEAST_CANDIDATE = 0.02
 """Objects down to this score are kept: what was nearly found tells what may have been missed."""
 
+FOREIGN = "foreign"
+"""Source of images that are of another kind: they teach what a false find looks like, and are no reference."""
+
 GROUPS = ("image", "source", "split", "detector")
 _KEY = b"epistem.cases"
 

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epistem.core import Interval, RecordError, SettingsError
-from epistem.trust.cases import GROUPS, LEAST_CANDIDATE, Cases, Described, gather
+from epistem.trust.cases import FOREIGN, GROUPS, LEAST_CANDIDATE, Cases, Described, gather
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.result import Forecast, contrast_to_noise
@@ -108,7 +108,8 @@ class Forecaster:
         """Learn from cases with truth.
 
         Args:
-            cases: at least `LEAST_CASES`.
+            cases: at least `LEAST_CASES`; those of source `FOREIGN` are learnt from, and are neither reference nor
+                what intervals are calibrated on.
             intervals: also calibrate intervals, which takes `how.folds` more fits.
 
         Raises:
@@ -124,6 +125,8 @@ class Forecaster:
         tables = [forecast_table(cases, score, probability, self.how.parts) for score in self.how.scores]
         truth = pd.concat([cases.truth(score) for score in self.how.scores], ignore_index=True)
         table, fold = pd.concat(tables, ignore_index=True), np.tile(fold, len(tables))
+        own = (cases.images["source"] != FOREIGN).to_numpy()
+        is_own = np.tile(own, len(tables))
         kept, self.columns = table["n"].to_numpy(float) > 0, tuple(table.columns)
         for target in TARGETS:
             # No object asked for: no recall. Left out, as it is where nothing is kept.
@@ -132,15 +135,18 @@ class Forecaster:
             self.regressors[target] = self._regressor().fit(rows, goal)
             if intervals:
                 said = self._held_out(rows, goal, fold[known])
-                self.spans[target] = Spans.fitted(rows, goal, said, fold[known], self.how.coverage, self.how.seed)
+                mine = is_own[known]
+                self.spans[target] = Spans.fitted(
+                    rows[mine], goal[mine], said[mine], fold[known][mine], self.how.coverage, self.how.seed
+                )
         for score, one in zip(self.how.scores, tables, strict=True):
-            signals = _signals(one[one["n"] > 0]).dropna(axis=1, how="all")
+            signals = _signals(one[own & (one["n"] > 0)]).dropna(axis=1, how="all")
             if signals.shape[1]:  # without the parts that have signals, what is typical is not known
                 self.typicality[score] = Typicality.of(signals)
-        image_alone = _of_image(tables[0]).dropna(axis=1, how="all")
+        image_alone = _of_image(tables[0][own]).dropna(axis=1, how="all")
         if image_alone.shape[1]:
             self.typicality[IMAGE_ALONE] = Typicality.of(image_alone)
-        self.reference_n = int(cases.images["image"].nunique())
+        self.reference_n = int(cases.images["image"][own].nunique())
         return self
 
     def expect(self, cases: Cases, min_score: float) -> dict[str, Expected]:
