@@ -18,6 +18,7 @@ from epistem.app.samples import read_samples
 from epistem.app.settings import make_settings
 from epistem.app.store import FileRecord
 from epistem.core import SettingsError
+from epistem.detect import weights_hash
 from epistem.report.document import Figure, Notice, Report, Section
 
 TABLE = """image,specimen,thickness_nm,thickness_error_nm,temperature_C,count
@@ -201,6 +202,11 @@ def test_run_json_and_methods_name_the_weights_that_all_images_share(
         assert told(out)["weights"] == told_as
         assert ("not trained on or tuned to these images" in text) == (told_as == "ab")
         assert ("trained by the user" in text) == (told_as == "cd")
+
+
+def test_run_json_has_the_weights_of_the_detector_that_was_run(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "out", None)
+    assert told(tmp_path / "out")["weights"] == weights_hash(make_settings().finder())
 
 
 @pytest.mark.parametrize("command", ["analyze", "watch"])

@@ -14,7 +14,6 @@ from typing import Any
 from epistem.core.registry import Table
 from epistem.synth.fields import Recipe
 from epistem.synth.sets import SetName, Severity
-from epistem.trust.cases import FOREIGN
 
 
 @dataclass(frozen=True)
@@ -129,8 +128,6 @@ def shipped() -> Plan:
     for k, (source, (name, severity, number)) in enumerate(_SHIPPED.items()):
         recipe = Recipe(((name, severity, 1.0),), number, seed=SHIPPED_SEED + k, empty=0.1)
         trials.append(Trial(source, "cavity-dense", source, recipe, "any", harmed=0.5))
-    none_of_it = Recipe((("wide", "any", 1.0),), 240, seed=SHIPPED_SEED + len(_SHIPPED))
-    trials.append(Trial(FOREIGN, "cavity-dense", FOREIGN, none_of_it, "any", foreign=True))
     return Plan(tuple(trials))
 
 
