@@ -54,13 +54,13 @@ LISTED = ("equivalent_diameter", "area", "feret_max", "feret_min", "circularity"
 # What a reader looks for first, each by the best name that is known.
 MAIN = (
     ("count",),
+    ("verdict",),
+    ("f1",),
     ("mean_diameter_nm", "mean_diameter_px"),
     ("median_diameter_nm", "median_diameter_px"),
     ("density_per_um2", "density_per_1e6_px"),
     ("area_fraction_percent",),
     ("swelling_percent",),
-    ("f1",),
-    ("verdict",),
 )
 FIRST = 6
 UNTOLD = "How many were missed or are false is not known: look at the overlay before using the numbers."
