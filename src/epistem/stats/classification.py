@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from epistem.core import SettingsError, ShapeError
+from epistem.core import SettingsError
+from epistem.stats.regression import aligned
 
 Floats = NDArray[np.float64]
 CUTS = tuple(k / 10 for k in range(1, 10))
@@ -67,7 +68,7 @@ def precision_recall(truth: ArrayLike, predicted: ArrayLike, *, good: float = 0.
     >>> precision_recall([0.9, 0.1, 0.8], [0.7, 0.6, 0.4]).precision.round(2).tolist()
     [1.0, 0.5, 0.67]
     """
-    known, said = _aligned(truth, predicted)
+    known, said = aligned(truth, predicted)
     right = known >= good
     if not right.any():
         raise SettingsError(f"precision and recall need a good case; none of {len(known)} reaches {good:g}")
@@ -93,7 +94,7 @@ def cut_at(truth: ArrayLike, predicted: ArrayLike, at: float) -> Cut:
     >>> cut_at([0.9, 0.1, 0.8], [0.7, 0.6, 0.4], 0.5).accuracy
     0.3333333333333333
     """
-    known, said = _aligned(truth, predicted)
+    known, said = aligned(truth, predicted)
     right, called = known >= at, said >= at
     n, good, hits = len(known), int(right.sum()), int((right & called).sum())
     most = 2 * good >= n
@@ -122,7 +123,7 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, *, bins: int = 5) -> NDArr
     >>> confusion([0.1, 0.9, 1.0], [0.3, 0.9, 0.2], bins=2).tolist()
     [[1, 0], [1, 1]]
     """
-    known, said = _aligned(truth, predicted)
+    known, said = aligned(truth, predicted)
     both = np.stack([known, said])
     if bins < 1 or both.min() < 0 or both.max() > 1:
         raise SettingsError(
@@ -135,12 +136,3 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, *, bins: int = 5) -> NDArr
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _aligned(truth: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
-    known, said = np.asarray(truth, float), np.asarray(predicted, float)
-    if known.ndim != 1 or known.shape != said.shape or not len(known):
-        raise ShapeError(f"wanted as many predictions as truths, at least one; got {said.shape} and {known.shape}")
-    if not (np.isfinite(known).all() and np.isfinite(said).all()):
-        raise ShapeError("truths and predictions are finite numbers; leave out cases that have none, and count them")
-    return known, said

@@ -44,7 +44,7 @@ def errors(truth: ArrayLike, predicted: ArrayLike) -> Errors:
     >>> errors([0.0, 1.0], [0.0, 0.5]).mae
     0.25
     """
-    known, said = _aligned(truth, predicted)
+    known, said = aligned(truth, predicted)
     residual = said - known
     rmse, mae = float(np.sqrt(np.mean(residual**2))), float(np.mean(np.abs(residual)))
     spread, mean = float(known.std()), float(known.mean())
@@ -66,7 +66,7 @@ def fold_mean(truth: ArrayLike, predicted: ArrayLike, fold: Sequence[Hashable]) 
     Raises:
         ShapeError: of different length, empty, or not finite.
     """
-    known, said = _aligned(truth, predicted)
+    known, said = aligned(truth, predicted)
     parts = [errors(known[rows], said[rows]) for rows in rows_by(fold, len(known)).values()]
 
     def mean(name: str) -> float | None:
@@ -91,7 +91,12 @@ def rows_by(group: Sequence[Hashable], n: int) -> dict[Hashable, NDArray[np.int6
     return {name: np.array(which, np.int64) for name, which in rows.items()}
 
 
-def _aligned(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def aligned(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as (n,) floats.
+
+    Raises:
+        ShapeError: of different length, empty, or not finite.
+    """
     known, said = np.asarray(truth, float), np.asarray(predicted, float)
     if known.ndim != 1 or known.shape != said.shape or not len(known):
         raise ShapeError(f"wanted as many predictions as truths, at least one; got {said.shape} and {known.shape}")
