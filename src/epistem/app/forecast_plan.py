@@ -14,6 +14,7 @@ from typing import Any
 from epistem.core.registry import Table
 from epistem.synth.fields import Recipe
 from epistem.synth.sets import SetName, Severity
+from epistem.trust.protocols import GROUPED
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ _SPLITS: Mapping[str, tuple[str, Mapping[SetName, int]]] = {
     "A:under_under": ("A:under", {"A:under": 100}),
     "A:over_over": ("A:over", {"A:over": 100}),
 }
-_GROUPED = ("A&B_C", "A:over_under", "A:under_over", "B_A", "A_B")
 _TRAINED_ON: Mapping[str, Mapping[SetName, float]] = {
     "A&B": {"A:over": 0.25, "A:under": 0.25, "B": 0.5},
     "A:over": {"A:over": 1.0},
@@ -105,7 +105,7 @@ def published() -> Plan:
             trials.append(Trial(split, detector, source, recipe, "hard"))
             seed += 1
     detectors = {name: _maskrcnn(name, TRAIN_SEED + k) for k, name in enumerate(_TRAINED_ON)}
-    return Plan(tuple(trials), detectors, _GROUPED)
+    return Plan(tuple(trials), detectors, GROUPED)
 
 
 _SHIPPED: Mapping[str, tuple[SetName, Severity, int]] = {
