@@ -30,6 +30,19 @@ def test_some_failed_is_1_and_the_rest_is_done(folder: Path, tmp_path: Path) -> 
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_what_becomes_of_an_earlier_runs_results_is_told_before_the_work(folder: Path, tmp_path: Path) -> None:
+    def told(*words: object) -> list[str]:
+        done = epistem("analyze", *words, "--detector", "log", "--out", tmp_path / "out", "--workers", 1)
+        return [line for line in done.stderr.splitlines() if "earlier run" in line]
+
+    (folder / "broken.tif").unlink()
+    first, kept = told(folder), told(folder)
+    assert first == []
+    assert kept == [f"Results of an earlier run in {tmp_path / 'out'}: 3 files kept."]
+    (replaced,) = told(folder / "im0.tif", "--min-score", "0.2")
+    assert "1 file replaced, as the image, the settings or the version differ; 2 files not asked for now" in replaced
+
+
 def test_all_good_is_0_and_json_is_whole(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.tif").unlink()
     done = epistem("analyze", folder, "--out", tmp_path / "out", "--workers", 1, "--json")

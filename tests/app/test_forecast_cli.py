@@ -379,7 +379,7 @@ def test_one_case_has_no_errors() -> None:
 def test_cases_are_made_from_the_plan_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def make(plan: Any, out: Path, *, told: Any, device: str | None, workers: int) -> Cases:
+    def make(plan: Any, out: Path, *, told: Any, device: str | None, workers: int, backgrounds: Any) -> Cases:
         asked.update(plan=plan, out=out, device=device, workers=workers)
         return cases_of(3)
 

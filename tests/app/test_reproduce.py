@@ -27,6 +27,7 @@ from epistem.stats.regression import errors
 from epistem.trust.cases import Cases
 from epistem.trust.features import PUBLISHED_8
 from epistem.trust.forecast import Forecaster, How
+from epistem.trust.profiles import CONTRAST
 from epistem.trust.protocols import GROUPED, random_folds
 from epistem.trust.published import PublishedForecast, published_table, published_targets, rank_features
 
@@ -60,8 +61,8 @@ def made_up(per_split: int = 20, *, detector: str | None = None, seed: int = 0) 
         objects.append(pd.DataFrame({
             "score": score, "row0": place[:, 0], "col0": place[:, 1], "row1": place[:, 0] + side,
             "col1": place[:, 1] + side, "area_px": side**2, "diameter_px": side, "heywood": rng.uniform(1, 1.1, n),
-            "c_core": -quality * np.ones(n), "c_rim": rng.normal(size=n), "c_spread": np.ones(n), "right": right,
-            "neither": np.zeros(n, bool),
+            **{name: np.ones(n) for name in CONTRAST}, "c_core": -quality * np.ones(n), "c_rim": rng.normal(size=n),
+            "right": right, "neither": np.zeros(n, bool),
         }).astype({"score": np.float32}).assign(case=case))  # fmt: skip
     return StudyCases(pd.DataFrame(images), pd.concat(objects, ignore_index=True), {"weights": {"A": "abc"}})
 
@@ -270,6 +271,7 @@ def test_the_folder_has_page_tables_and_figures(study: Study, folder: Path) -> N
     assert {name.split("-")[1][0] for name in drawn if name.startswith("figure")} == set("3456789")
     page = (folder / "index.html").read_text("utf-8")
     assert page.count("<figure") == len(drawn)
+    assert "Micrograph report" not in page
     found = reproduce_tables.numbers(study)
     assert f"<td>{found['forest8_random_f1_mae']:.3f}" in re.sub(r"<td[^>]*>\s*", "<td>", page)
     assert "0.774" in page

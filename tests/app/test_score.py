@@ -80,7 +80,8 @@ def test_iou_and_kind_of_overlap_decide(tmp_path: Path) -> None:
 def test_nothing_in_common_says_what_there_is(tmp_path: Path) -> None:
     found = folder_of_labels(tmp_path / "found", {"a": 1, "b": 1})
     truth = folder_of_labels(tmp_path / "truth", {"c": 1, "d": 1})
-    with pytest.raises(RecordError, match=r"found has a, b, .*truth has c, d; name them alike"):
+    # A wrong command, as the exit code then says, and no damaged file.
+    with pytest.raises(SettingsError, match=r"wanted images with .*found has a, b, .*truth has c, d; give .*alike"):
         score(found, truth)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from epistem.core import EpistemError, Instances, Micrograph, SettingsError, TrainingError
@@ -599,17 +600,16 @@ def test_bar_and_count_stay_on_a_narrow_terminal(columns: int, monkeypatch: pyte
 # The command.
 
 
-def run(source: Path, out: Path, **more: Any) -> int:
+def run(source: Path, out: Path, **more: Any) -> None:
     words: dict[str, Any] = dict.fromkeys(("start", "images", "category", "kind", "steps", "learning_rate", "seed"))
-    return train.train_detector(source, out, **(words | {"device": "cpu", "workers": 0, "as_json": False} | more))
+    train.train_detector(source, out, **(words | {"device": "cpu", "workers": 0, "as_json": False} | more))
 
 
 def test_the_command_tells_json_of_before_and_after(
     four: Path, source: Weights, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run(four / "labels", four / "out", start=str(source.path), images=four / "images", steps=1, as_json=True)
+    run(four / "labels", four / "out", start=str(source.path), images=four / "images", steps=1, as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert code == 0
     assert told["from"] == source.hash
     assert {"before", "after", "worse", "weights", "min_score"} <= set(told)
     assert set(told["gain"]) == {"low", "value", "high", "coverage"}
@@ -627,8 +627,9 @@ def test_ctrl_c_says_where_it_stopped_and_how_to_go_on(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(train.Words, "step", step)
-    code = run(four / "labels", four / "out", start=str(source.path), images=four / "images", steps=3)
-    assert code == 130
+    with pytest.raises(typer.Exit) as ended:
+        run(four / "labels", four / "out", start=str(source.path), images=four / "images", steps=3)
+    assert ended.value.exit_code == 130
     told = " ".join(capsys.readouterr().err.split())
     assert "Stopped after training, step 2 of 3; step 1 is kept in" in told
     assert "The same command goes on from there." in told
@@ -641,8 +642,9 @@ def test_ctrl_c_before_the_first_step_of_a_labels_run_says_that_nothing_is_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "learn", stop)
-    code = run(four / "labels", four / "out", start=str(source.path), images=four / "images", as_json=True)
-    assert code == 130
+    with pytest.raises(typer.Exit) as ended:
+        run(four / "labels", four / "out", start=str(source.path), images=four / "images", as_json=True)
+    assert ended.value.exit_code == 130
     said = json.loads(capsys.readouterr().out)["stopped"]
     assert "nothing is kept, no step yet" in said
     assert "fields" not in said
@@ -651,7 +653,7 @@ def test_ctrl_c_before_the_first_step_of_a_labels_run_says_that_nothing_is_kept(
 def test_ctrl_c_among_the_fields_says_that_they_are_kept(tmp_path: Path) -> None:
     (tmp_path / "fields" / "00").mkdir(parents=True)
     (tmp_path / "fields" / "00" / "00000.npz").touch()
-    assert "the fields made so far are kept, no step yet" in train._stopped(tmp_path, "")
+    assert "the fields made so far are kept, no step yet" in train._kept(tmp_path)
 
 
 @pytest.mark.parametrize(

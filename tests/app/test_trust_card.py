@@ -14,7 +14,7 @@ from epistem.app import trust_card
 from epistem.app.analyze import analyze_image
 from epistem.app.settings import Settings, make_settings
 from epistem.app.trust_card import Unwatched, Watched
-from epistem.core import Calibration, Instances, Micrograph, Provenance, RecordError, SettingsError
+from epistem.core import Calibration, Instances, Micrograph, Provenance, RecordError, Reliability, SettingsError
 from epistem.detect import DETECTORS, least_score, weights_hash
 from epistem.synth.cavities import CavityScene, simulate
 from epistem.trust.cases import LEAST_CANDIDATE, case_of, gather
@@ -245,6 +245,30 @@ def test_limits_of_the_verdict_are_those_that_were_set(fitted: Forecaster, light
     looker = looked(strict)
     assert looker.limits.accept_f1 == 0.99
     assert looker.reliability(looker.look(picture(0)[0])[1]).verdict == "refuse"
+
+
+def test_a_forecast_fitted_on_boxes_reads_boxes_and_says_what_it_does_not_use(fitted: Forecaster) -> None:
+    @dataclass(frozen=True)
+    class Thin(Spots):
+        """The same with masks that are smaller than their boxes."""
+
+        def __call__(self, micrograph: Micrograph) -> Instances:
+            found = super().__call__(micrograph)
+            return replace(found, crops=tuple(np.eye(8, dtype=bool) for _ in found.boxes))
+
+    def told(masks: bool | None, images: bool | None) -> tuple[float, Reliability]:
+        fitted.about = {"masks": masks, "images": images}
+        looker = Watched(Thin(LEAST_CANDIDATE), 0.5, fitted, Limits(), "spots")
+        forecast = looker.look(image)[1]
+        return forecast.signals["s_diameter_px"], looker.reliability(forecast)
+
+    image = picture(70)[0]
+    of_box, of_mask = 2 * np.sqrt(64 / np.pi), 2 * np.sqrt(8 / np.pi)
+    assert [told(masks, True)[0] for masks in (False, True, None)] == pytest.approx([of_box, of_mask, of_mask])
+    assert "fitted without masks and images, so expected F1" in told(False, False)[1].reasons[-1]
+    assert "fitted without images, so expected F1" in told(True, False)[1].reasons[-1]
+    for known in (True, None):
+        assert not any("fitted without" in reason for reason in told(known, known)[1].reasons)
 
 
 def test_what_is_told_has_numbers_a_verdict_and_the_image_among_the_reference(

@@ -380,6 +380,20 @@ def test_the_scale_bar_has_its_length_on_the_picture_and_none_without_calibratio
     assert not (without == 255).all(axis=2).any()
 
 
+@pytest.mark.parametrize(
+    ("taken", "corner"),
+    [([], "lower right"), (["lower right"], "lower left"), (["lower right", "lower left"], "upper right")],
+)
+def test_the_scale_bar_stands_in_the_corner_with_fewest_objects(taken, corner):
+    pixels = np.zeros((400, 1000))
+    at = {"lower right": (360, 900), "lower left": (360, 100), "upper right": (30, 900)}
+    boxes = [[row, col, row + 12, col + 12] for row, col in (at[name] for name in taken)]
+    drawn = picture(Micrograph(pixels, Calibration(0.5, 0.5, "user")), Instances.from_boxes(pixels.shape, boxes))
+    bar = (drawn == 255).all(axis=2)
+    row, col = bar.sum(axis=1).argmax(), np.median(np.flatnonzero(bar.any(axis=0)))
+    assert np.hypot(row - at[corner][0], col - at[corner][1]) < 60
+
+
 def test_masked_pixels_are_dimmed_and_set_no_contrast():
     pixels = np.tile(np.linspace(0, 100, 700), (700, 1))
     pixels[600:] = 1e6

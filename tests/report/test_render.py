@@ -140,6 +140,13 @@ def test_a_page_can_be_walked_by_headings_and_keyboard() -> None:
     assert page.all("html")[0]["lang"] == "en"
 
 
+def test_above_its_title_a_page_says_what_it_is() -> None:
+    assert "Micrograph report" in Page(render_html(report_with())).text
+    other = Page(render_html(report_with().model_copy(update={"kind": "Published study, done again"}))).text
+    assert other.index("Published study, done again") < other.index("area 1.dm3", other.index("Published"))
+    assert "Micrograph report" not in other
+
+
 def test_the_same_report_gives_the_same_page() -> None:
     assert render_html(everything("x")) == render_html(everything("x"))
 
@@ -151,6 +158,13 @@ def test_an_unknown_cell_is_a_dash_with_its_reason() -> None:
     assert [cell["title"] for cell in cells] == ["no mask", "no pixel size"]
     assert [cell["data-key"] for cell in cells] == ["", ""]
     assert page.text.count("–") == 2
+
+
+def test_an_interval_stands_under_its_number_and_not_where_there_is_none() -> None:
+    cells = Fact(value=6.1, low=5.8, high=6.4), Fact(value=6.1), Fact(value=None, low=5.8, high=6.4), 6.1, "text"
+    page = render_html(report_with(table_of(*cells)))
+    assert re.findall(r'<span class="ends">(.*?)</span>', page) == ["(5.8–6.4)"]
+    assert "6.1 (5.8–6.4)" in Page(page).text
 
 
 def test_a_cell_is_rounded_for_the_eye_and_sorted_by_the_whole_number() -> None:

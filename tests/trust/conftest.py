@@ -10,7 +10,8 @@ import pytest
 
 from epistem.trust.cases import Cases, Described
 from epistem.trust.forecast import Forecaster, How
-from epistem.trust.quality import CONTRAST, QUALITY
+from epistem.trust.profiles import CONTRAST
+from epistem.trust.quality import QUALITY
 
 QUICK = How(scores=(0.5,), folds=3, rounds=30, trees=10)
 OBJECTS = 24

@@ -17,7 +17,8 @@ from epistem.core import Calibration, Instances, Micrograph, RecordError, Settin
 from epistem.detect.calibrate import LabelledField, counts_at, judge
 from epistem.detect.match import match
 from epistem.trust.cases import LEAST_CANDIDATE, Cases, case_of, describe, gather, joined
-from epistem.trust.quality import CONTRAST, QUALITY
+from epistem.trust.profiles import CONTRAST
+from epistem.trust.quality import QUALITY
 
 SHAPE = (40, 200)
 IMAGE = Micrograph(np.random.default_rng(0).normal(100, 5, SHAPE), Calibration(0.4, 0.9, "user"))
@@ -193,7 +194,7 @@ def test_cases_of_another_version_and_tables_of_others_are_refused(tmp_path: Pat
     path = tmp_path / "images.parquet"
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({b"epistem.cases": json.dumps({"version": 99}).encode()}), path)
-    with pytest.raises(RecordError, match="is of version 99, this epistem reads 1"):
+    with pytest.raises(RecordError, match="is of version 99, this epistem reads 2"):
         Cases.load(tmp_path)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(RecordError, match="is of version None"):

@@ -273,12 +273,23 @@ def test_a_row_says_what_is_expected_of_the_objects_by_their_probabilities(draw:
     assert table["pixels"].tolist() == pytest.approx([np.log10(200_000)] * 2)
 
 
-def test_foreign_images_are_learnt_from_and_are_no_reference(draw: Draw, new: Cases) -> None:
-    own, foreign = draw(80), draw(40, seed=7)
-    images = foreign.images.assign(source=FOREIGN, asked=0, q_skew=9.0)
-    wrong = Cases(images, foreign.objects.assign(right=False))
-    fitted = Forecaster(QUICK).fit(joined([own, wrong]))
+def foreign_cases(draw: Draw, **columns: float) -> Cases:
+    other = draw(40, seed=7)
+    return Cases(other.images.assign(source=FOREIGN, asked=0, **columns), other.objects.assign(right=False))
+
+
+def test_what_is_like_foreign_images_is_less_typical_than_what_is_as_far_off_elsewhere(
+    draw: Draw, new: Cases
+) -> None:
+    fitted = Forecaster(QUICK).fit(joined([draw(80), foreign_cases(draw, q_skew=4.0)]))
     assert fitted.reference_n == 80
-    assert len(fitted.typicality[0.5].points) == 80
-    strange = Cases(new.images.assign(q_skew=9.0), new.objects)
-    assert fitted.expect(strange, 0.5)["f1"].value.mean() < 0.5 * fitted.expect(new, 0.5)["f1"].value.mean()
+    shares = []
+    for skew in (4.0, -4.0):
+        table = fitted._table(Cases(new.images.assign(q_skew=skew), new.objects), 0.5)
+        shares.append(fitted.typicality[0.5].share_less_typical(table).mean())
+    assert shares[0] < 0.5 * shares[1]
+
+
+def test_f1_is_learnt_from_no_foreign_image(draw: Draw, new: Cases) -> None:
+    alone, beside = (Forecaster(QUICK).fit(joined(parts)) for parts in ([draw(80)], [draw(80), foreign_cases(draw)]))
+    np.testing.assert_array_equal(beside.expect(new, 0.5)["f1"], alone.expect(new, 0.5)["f1"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,15 @@ def test_a_saved_forecast_says_the_same_when_read(
     assert again.predict(described(new, 3), 0.6) == fitted.predict(described(new, 3), 0.6)
     kept = ("how", "about", "reference_n", "columns")
     assert [getattr(again, name) for name in kept] == [getattr(fitted, name) for name in kept]
+
+
+def test_the_same_forecast_gives_the_same_bytes_wherever_it_lies_in_memory_and_whenever_it_is_saved(
+    path: Path, fitted: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    for again in (fitted, deepcopy(fitted)):
+        save(again, tmp_path / "f.skops")
+        assert (tmp_path / "f.skops").read_bytes() == path.read_bytes()
 
 
 def test_nothing_is_left_beside_the_file_and_there_is_no_pickle_in_it(path: Path) -> None:

@@ -7,7 +7,8 @@ from scipy.stats import wasserstein_distance
 
 from epistem.core import RecordError, SettingsError, ShapeError
 from epistem.trust.cases import Cases
-from epistem.trust.signals import baseline_predictions, signal_table
+from epistem.trust.profiles import CONTRAST
+from epistem.trust.signals import SIGNALS, Kept, baseline_predictions, signal_table
 
 SHAPE = (100, 200)
 
@@ -19,7 +20,8 @@ def cases_of(*scores: list[float], right: list[list[bool]] | None = None, **colu
     objects = pd.DataFrame({
         "case": np.repeat(np.arange(len(scores)), count), "score": np.concatenate([*scores]).astype(np.float32),
         "row0": 20.0, "col0": start, "row1": 30.0, "col1": start + 10, "diameter_px": 10.0,
-        "c_core": 2.0, "c_rim": -1.0, "c_spread": 0.5, "right": True, "neither": False,
+        "c_core": 2.0, "c_rim": -1.0, "c_fringe": 0.25, "c_spread": 0.5, "c_round": 0.7, "c_ragged": 1.0,
+        "c_lean": 0.2, "c_long": 0.1, "right": True, "neither": False,
     })  # fmt: skip
     if right is not None:
         objects["right"] = np.concatenate([*right]).astype(bool)
@@ -103,8 +105,34 @@ def test_the_outermost_pixels_are_the_border(row0: float, row1: float, share: fl
 
 def test_what_needs_the_image_is_not_known_without_one_and_the_rest_is() -> None:
     nothing = [np.nan, np.nan]
-    found = signal_table(cases_of([0.9, 0.8], c_core=nothing, c_rim=nothing, c_spread=nothing), 0.1).iloc[0]
-    assert set(found.index[found.isna()]) == {"s_contrast", "s_contrast_spread", "s_fringe"}
+    found = signal_table(cases_of([0.9, 0.8], **dict.fromkeys(CONTRAST, nothing)), 0.1).iloc[0]
+    appearance = {name for name in SIGNALS if name.startswith("a_")}
+    assert set(found.index[found.isna()]) == {"s_contrast", "s_contrast_spread", "s_fringe", *appearance}
+
+
+def test_appearance_is_the_median_and_the_strongest_fifth_over_the_noise() -> None:
+    cases = cases_of([0.9] * 6, [0.9], c_fringe=[0, -0.5, 1, 1.5, -2, 2.5, 3], c_lean=[1, 2, 3, 4, 5, 6, 9])
+    assert signal(cases, "a_fringe") == pytest.approx([2.5, 6])
+    assert signal(cases, "a_fringe_top") == pytest.approx([4, 6])
+    assert signal(cases, "a_lean_top") == pytest.approx([5, 9])
+
+
+def test_objects_of_both_signs_are_no_one_kind_and_uneven() -> None:
+    cases = cases_of([0.9] * 4, [0.9] * 4, c_core=[1, 1, 1, -1, 1, 1, 1, 1])
+    assert signal(cases, "a_sign") == [0.5, 1]
+    assert signal(cases, "a_uneven") == pytest.approx([np.sqrt(3) / 2.1, 0])
+
+
+def test_quantiles_are_those_of_numpy_and_skip_what_is_unknown() -> None:
+    rng = np.random.default_rng(0)
+    values, at = rng.normal(size=40), np.sort(rng.integers(0, 5, 40))
+    values[::7] = np.nan
+    values[at == 3] = np.nan
+    images = pd.DataFrame(index=range(5))
+    kept = Kept(images, pd.DataFrame(index=range(40)), at, np.ones(40), np.zeros(5))
+    for q in (0.1, 0.5, 0.8):
+        expected = [np.nanquantile(values[at == k], q) if k != 3 else np.nan for k in range(5)]
+        np.testing.assert_allclose(kept.quantile(values, q), expected)
 
 
 def test_flat_surroundings_have_no_noise_to_compare_with() -> None:

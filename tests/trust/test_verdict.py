@@ -10,7 +10,8 @@ import pytest
 
 from epistem.core import Interval, SettingsError, ShapeError
 from epistem.trust.label_first import label_first
-from epistem.trust.quality import CONTRAST, QUALITY
+from epistem.trust.profiles import CONTRAST
+from epistem.trust.quality import QUALITY
 from epistem.trust.result import WORDS, Beyond, Forecast, contrast_to_noise
 from epistem.trust.signals import SIGNALS
 from epistem.trust.verdict import Costs, Limits, decide, expected_costs

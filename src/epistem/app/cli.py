@@ -18,8 +18,9 @@ import typer
 
 from epistem import __version__
 from epistem.app.forecast_cli import forecasting
+from epistem.app.options import Device, Json, Workers
 from epistem.app.reproduce_cli import reproducing
-from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch
+from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
 
@@ -57,7 +58,6 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results."
 PixelSize = Annotated[
     str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm', or rows x columns '0.38x0.40 nm'.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Detector = Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the detector, name=value; may be repeated.")
@@ -124,11 +124,13 @@ def analyze(
     A run that was stopped goes on where it was: the same command again.
     """
     from epistem.app.batch import list_files, make_jobs, run_batch
+    from epistem.app.store import earlier
 
     settings = _settings(context, settings_file, setting)
     listed = list_files(paths, out)
     rows = _samples(samples, [name for _, name in listed])
     jobs = make_jobs(listed, settings, samples=rows, found=found)
+    tell_earlier(earlier(out, jobs), out)
     with Bar(len(jobs), quiet=as_json) as bar:
         result = run_batch(
             jobs, settings, out, samples=rows, by=by, workers=workers, cluster=cluster, progress=bar.advance
@@ -249,8 +251,8 @@ def train_detector(
     steps: Annotated[int | None, typer.Option(min=1, help="With labels: how long to learn; 300 unless told.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="With labels: how fast; 2e-4 unless told.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="With labels: of samples and held-out images.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU if there is one unless told.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make fields and samples.")] = 1,
+    device: Device = None,
+    workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
     """Train a detector from a spec, or train the shipped one further on your own labelled images.
@@ -259,7 +261,7 @@ def train_detector(
     """
     from epistem.app.train import train_detector as run
 
-    code = run(
+    run(
         source,
         out,
         start=start,
@@ -273,8 +275,6 @@ def train_detector(
         workers=workers,
         as_json=as_json,
     )
-    if code:
-        raise typer.Exit(code)
 
 
 @app.command()

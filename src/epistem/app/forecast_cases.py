@@ -5,29 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from epistem import __version__
 from epistem.app.forecast_plan import Plan, Trial
 from epistem.app.train_spec import Told, train_from_spec
-from epistem.core import Detector, Instances
+from epistem.core import Detector, Instances, SettingsError
 from epistem.detect import make_detector, weights_hash
 from epistem.detect.calibrate import ASKED, LabelledField, saved_field
 from epistem.nets import runs
+from epistem.nets.backgrounds import Backgrounds, load_backgrounds
 from epistem.nets.spec import spec_of
 from epistem.nets.weights import Weights
 from epistem.synth import HARMS
 from epistem.synth.fields import make_fields
 from epistem.synth.foreign import draw_foreign
 from epistem.trust.cases import LEAST_CANDIDATE, Cases, Described, case_of, gather, joined
+from epistem.trust.features import LEAST_SCORE
+from epistem.trust.stability import stability
 
 # A saved field does not know its beam, which another defocus needs.
 _HARMS = tuple(name for name in HARMS if name != "defocus")
 
 
-def make_cases(plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Cases:
+class _Means(NamedTuple):
+    """As `make_cases` takes them."""
+
+    told: Told
+    device: str | None
+    workers: int
+    backgrounds: Backgrounds | None
+
+
+def make_cases(
+    plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1,
+    backgrounds: Backgrounds | None = None,
+) -> Cases:  # fmt: skip
     """Every case of the plan, also as parquet in `out`; goes on where a run before was stopped.
 
     Args:
@@ -36,14 +51,20 @@ def make_cases(plan: Plan, out: Path, *, told: Told, device: str | None = None, 
         told: is told how far it is.
         device: for training and Mask R-CNNs; a GPU where there is one if None.
         workers: processes that make fields, and samples.
+        backgrounds: recorded cavity-free fields, for trials on these.
 
     Raises:
+        SettingsError: the plan wants recorded fields, and none are given.
         TrainingError: a training cannot go on, and what was reached is kept; or `out` holds cases of another plan or
             of other weights.
         RecordError: something cannot be written, or what lies there is damaged.
     """
+    if backgrounds is None and any(trial.recipe.on_backgrounds for trial in plan.trials):
+        raise SettingsError(
+            "this plan lays cavities on recorded fields; pass --spec, a training's TOML with [backgrounds]"
+        )
     with runs.claimed(out, _plain(plan)):
-        return _made(plan, out, told, device, workers)
+        return _made(plan, out, _Means(told, device, workers, backgrounds))
 
 
 def _plain(plan: Plan) -> dict[str, Any]:
@@ -55,14 +76,14 @@ def _plain(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _made(plan: Plan, out: Path, told: Told, device: str | None, workers: int) -> Cases:
+def _made(plan: Plan, out: Path, means: _Means) -> Cases:
     for name in plan.detectors:
-        trained(plan, name, out, told=told, device=device, workers=workers)
+        trained(plan, name, out, told=means.told, device=means.device, workers=means.workers)
     parts = []
     for number, trial in enumerate(plan.trials):
         folder = out / "parts" / f"{number:02d}"
         if not (folder / "images.parquet").exists():
-            gather(_tried(plan, trial, number, out, told, device, workers), {}).save(folder)
+            gather(_tried(plan, trial, number, out, means), {}).save(folder)
         parts.append(Cases.load(folder))
     tables = joined(parts)
     cases = Cases(tables.images, tables.objects, _about(plan, out))
@@ -77,32 +98,35 @@ def trained(plan: Plan, name: str, out: Path, *, told: Told, device: str | None 
     return train_from_spec(spec_of(plan.detectors[name]), folder, told=told, device=device, workers=workers)
 
 
-def _tried(
-    plan: Plan, trial: Trial, number: int, out: Path, told: Told, device: str | None, workers: int
-) -> Iterator[Described]:
+def _tried(plan: Plan, trial: Trial, number: int, out: Path, means: _Means) -> Iterator[Described]:
     if trial.foreign:
-        yield from _foreign(plan, trial, number, out, told, device)
+        yield from _foreign(plan, trial, number, out, means)
         return
     folder = out / "fields" / f"{number:02d}"
 
     def made(done: int, of: int) -> None:
-        told.part(f"Simulating {trial.split}, {trial.source}", done, of)
+        means.told.part(f"Simulating {trial.split}, {trial.source}", done, of)
 
-    paths = make_fields(folder, trial.recipe, workers=workers, told=made)
-    detector = _detector(plan, trial.detector, out, device)
+    recorded = load_backgrounds(means.backgrounds) if trial.recipe.on_backgrounds and means.backgrounds else []
+    paths = make_fields(folder, trial.recipe, recorded, workers=means.workers, told=made)
+    detector = _detector(plan, trial.detector, out, means.device)
     for k, path in enumerate(paths):
         field = _harmed(saved_field(path, ASKED[trial.severity]), trial, k)
-        yield case_of(
-            detector(field.micrograph), field.asked, field.micrograph, ambiguous=field.ambiguous,
-            smallest_px=field.smallest_px, source=trial.source, split=trial.split, detector=trial.detector,
-            image=f"{number:02d}/{path.stem}",
+        found = detector(field.micrograph)
+        case = case_of(
+            found, field.asked, field.micrograph, ambiguous=field.ambiguous, smallest_px=field.smallest_px,
+            source=trial.source, split=trial.split, detector=trial.detector, image=f"{number:02d}/{path.stem}",
         )  # fmt: skip
-        told.part(f"Detecting {trial.split}, {trial.source}", k + 1, len(paths))
+        again: dict[str, float] = {}
+        if trial.views:
+            again = stability(detector, field.micrograph, found, min_score=LEAST_SCORE, views=trial.views)
+        yield Described({**case.image, **again}, case.objects)
+        means.told.part(f"Detecting {trial.split}, {trial.source}", k + 1, len(paths))
 
 
-def _foreign(plan: Plan, trial: Trial, number: int, out: Path, told: Told, device: str | None) -> Iterator[Described]:
+def _foreign(plan: Plan, trial: Trial, number: int, out: Path, means: _Means) -> Iterator[Described]:
     """Images that hold nothing: whatever is found is false."""
-    detector = _detector(plan, trial.detector, out, device)
+    detector = _detector(plan, trial.detector, out, means.device)
     for k in range(trial.recipe.number):
         micrograph = draw_foreign(np.random.default_rng([trial.recipe.seed, k]), trial.recipe.shape)
         nothing = Instances.empty(micrograph.shape)
@@ -110,7 +134,7 @@ def _foreign(plan: Plan, trial: Trial, number: int, out: Path, told: Told, devic
             detector(micrograph), nothing, micrograph, source=trial.source, split=trial.split,
             detector=trial.detector, image=f"{number:02d}/{k:05d}",
         )  # fmt: skip
-        told.part(f"Detecting {trial.split}", k + 1, trial.recipe.number)
+        means.told.part(f"Detecting {trial.split}", k + 1, trial.recipe.number)
 
 
 def _detector(plan: Plan, name: str, out: Path, device: str | None) -> Detector:

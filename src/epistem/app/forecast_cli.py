@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from epistem.app.options import Device, Json, Workers
 from epistem.app.terminal import say
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from epistem.trust.forecast import Forecaster
 
 forecasting = typer.Typer(help="How well a detector did, without labels.", no_args_is_help=True)
-
-STOPPED = 130
 
 
 class PlanName(StrEnum):
@@ -58,15 +57,17 @@ Images = Annotated[Path | None, typer.Option(help="Folder of the images, whose n
 MinScore = Annotated[float, typer.Option(help="Objects with a lower score are left out, 0 to 1.")]
 Detector = Annotated[str | None, typer.Option(help="Who found the objects; another than the fitted one is refused.")]
 Weights = Annotated[str | None, typer.Option(help="Hash of its weights; others than the fitted ones are refused.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
 @forecasting.command()
 def cases(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for detectors, images and cases.")],
     plan: Annotated[PlanName, typer.Option(help="What the cases are made of.")] = PlanName.shipped,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; a GPU if there is one unless told.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make fields and samples.")] = 1,
+    device: Device = None,
+    workers: Workers = 1,
+    spec: Annotated[
+        Path | None, typer.Option(help="TOML of a training whose recorded [backgrounds] the plan uses.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the cases that a forecast learns from: simulated images, searched, held against the truth.
@@ -77,17 +78,11 @@ def cases(
     from epistem.app.forecast_plan import PLANS
     from epistem.app.forecast_table import print_json
     from epistem.app.train import Words
+    from epistem.nets.spec import read_spec
 
-    with Words(quiet=as_json) as words:
-        try:
-            made = make_cases(PLANS[plan.value](), out, told=words, device=device, workers=workers)
-        except KeyboardInterrupt:
-            reached = f" after {words.last}" if words.last else ""
-            told = f"Stopped{reached}; what was made is kept in {out}. The same command goes on from there."
-            words.say(told)
-            if as_json:
-                print_json({"stopped": told})
-            raise typer.Exit(STOPPED) from None
+    recorded = read_spec(spec).backgrounds if spec is not None else None
+    with Words(quiet=as_json) as words, words.stoppable(lambda: f"what was made is kept in {out}"):
+        made = make_cases(PLANS[plan.value](), out, told=words, device=device, workers=workers, backgrounds=recorded)
     if as_json:
         print_json({"cases": str(out), "images": len(made), "objects": len(made.objects)})
     else:

@@ -14,6 +14,7 @@ from typing import Any
 from epistem.core.registry import Table
 from epistem.synth.fields import Recipe
 from epistem.synth.sets import SetName, Severity
+from epistem.trust.cases import FOREIGN
 from epistem.trust.protocols import GROUPED
 
 
@@ -29,6 +30,7 @@ class Trial:
         severity: says which of the true objects are asked for.
         foreign: images are of `synth.foreign` and hold nothing; of the recipe number, shape and seed count.
         harmed: share of the images that are harmed afterwards by one of HARMS, at one of its three mildest levels.
+        views: of `trust.stability` that each image is looked at again through, at a score of 0.1.
     """
 
     split: str
@@ -38,6 +40,7 @@ class Trial:
     severity: Severity
     harmed: float = 0.0
     foreign: bool = False
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,16 @@ _TRAINED_ON: Mapping[str, Mapping[SetName, float]] = {
     "B": {"B": 1.0},
     "A": {"A:over": 0.5, "A:under": 0.5},
 }
+# Equally many proposals in training and in use: with 2000 in use the box head saw kinds it had never been trained on,
+# and at a score of 0.1 nine of ten detections were false.
 _SMALL_MASKRCNN = {
     "pretrained": True,
     "rpn_post_nms_top_n_train": 300,
+    "rpn_post_nms_top_n_test": 300,
     "box_batch_size_per_image": 64,
     "box_score_thresh": 0.02,
 }
+_VIEWS = ("flip-cols", "scale-0.9", "noise")
 TRAIN_SEED, TEST_SEED, SHIPPED_SEED = 6000, 7000, 8000
 
 
@@ -102,7 +109,7 @@ def published() -> Plan:
     for split, (detector, sources) in _SPLITS.items():
         for source, number in sources.items():
             recipe = Recipe(((source, "hard", 1.0),), number, shape=(384, 384), seed=seed, empty=0.0)
-            trials.append(Trial(split, detector, source, recipe, "hard"))
+            trials.append(Trial(split, detector, source, recipe, "hard", views=_VIEWS))
             seed += 1
     detectors = {name: _maskrcnn(name, TRAIN_SEED + k) for k, name in enumerate(_TRAINED_ON)}
     return Plan(tuple(trials), detectors, GROUPED)
@@ -122,12 +129,22 @@ _SHIPPED: Mapping[str, tuple[SetName, Severity, int]] = {
 }
 
 
+# On recorded cavity-free fields, which lay under the detector's training too.
+_MIXED: tuple[tuple[SetName, Severity, float], ...] = (
+    ("wide", "any", 0.4), ("A:over", "any", 0.15), ("A:under", "any", 0.15), ("B", "any", 0.15), ("C", "any", 0.15),
+)  # fmt: skip
+
+
 def shipped() -> Plan:
-    """The shipped detector on what simulation has."""
+    """The shipped detector on what simulation has, and on drawings of other kinds of images."""
     trials = []
     for k, (source, (name, severity, number)) in enumerate(_SHIPPED.items()):
         recipe = Recipe(((name, severity, 1.0),), number, seed=SHIPPED_SEED + k, empty=0.1)
         trials.append(Trial(source, "cavity-dense", source, recipe, "any", harmed=0.5))
+    mixed = Recipe(_MIXED, 160, seed=SHIPPED_SEED + 100, empty=0.1, on_backgrounds=1.0)
+    trials.append(Trial("recorded", "cavity-dense", "recorded", mixed, "any", harmed=0.5))
+    unlike = Recipe((("wide", "any", 1.0),), 240, seed=SHIPPED_SEED + 200)
+    trials.append(Trial(FOREIGN, "cavity-dense", FOREIGN, unlike, "any", foreign=True))
     return Plan(tuple(trials))
 
 

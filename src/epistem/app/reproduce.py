@@ -40,7 +40,7 @@ from epistem.trust.published import (
     scored,
 )
 from epistem.trust.signals import baseline_predictions
-from epistem.trust.table import PARTS
+from epistem.trust.table import COSTLY, PARTS
 
 Floats = NDArray[np.float64]
 Step = Callable[[str, int, int], None]
@@ -49,7 +49,8 @@ Step = Callable[[str, int, int], None]
 FOREST, FOREST_18, OURS = "forest8", "forest18", "ours"
 BASELINES = ("ac", "doc", "atc", "cot", "nuclear")
 ABLATIONS: tuple[tuple[str, ...], ...] = (*(tuple(one for one in PARTS if one != left) for left in PARTS), PARTS[:1])
-"""Parts of ours that are left: each but one, and the published features alone."""
+"""Parts of ours that are left: each but one, and the published features alone. What costs more looks comes on top
+where the cases have it."""
 
 
 class StudyCases(Cases):
@@ -161,7 +162,7 @@ def reproduce(cases: StudyCases, kept: Path, *, effort: Effort | None = None, st
         raise SettingsError(
             f"the study needs cases with {', '.join(GROUPS)}; epistem forecast cases --plan published"
         )
-    effort = effort or Effort()
+    effort = _ablations(cases, effort or Effort())
     store = Store(kept, cases)
     table, truth = published_table(cases), published_targets(cases)
     step("Ranking features", 0, 1)
@@ -197,6 +198,8 @@ def numbered(number: int) -> str:
 
 def ablated(parts: Sequence[str]) -> str:
     """Name of ours on some of its parts."""
+    if more := [part for part in parts if part not in PARTS]:
+        return f"ours with {more[0]}"
     left_out = [part for part in PARTS if part not in parts]
     return f"ours without {left_out[0]}" if len(left_out) == 1 else f"ours on {', '.join(parts)} alone"
 
@@ -265,6 +268,12 @@ def _ours(cases: Cases, folds: dict[str, list[Fold]], effort: Effort) -> list[_J
 
     whole = [job(protocol, None) for protocol in folds]
     return whole + [job("split", parts) for parts in effort.ablations if "split" in folds]
+
+
+def _ablations(cases: Cases, effort: Effort) -> Effort:
+    """With the costly parts on top where the cases have them."""
+    has = any(str(name).startswith("st_") for name in cases.images.columns)
+    return replace(effort, ablations=(*effort.ablations, (*PARTS, *COSTLY))) if has and effort.ablations else effort
 
 
 class _Ours:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from epistem.app.options import Json
+
 if TYPE_CHECKING:
     from epistem.app.reproduce import StudyCases
     from epistem.app.train import Words
 
 reproducing = typer.Typer(help="Do a published study again, its numbers beside ours.", no_args_is_help=True)
-
-STOPPED = 130
 
 
 @reproducing.callback()
@@ -32,7 +32,7 @@ def forecast(
     ] = False,
     device: Annotated[str | None, typer.Option(help="From scratch: cpu, cuda; a GPU if there is one.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="From scratch: processes that make fields and samples.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Forecasting F1 with random forests: every table and figure of the paper, and ours beside it.
 
@@ -47,17 +47,9 @@ def forecast(
 
     if from_scratch and cases is not None:
         raise SettingsError("either --cases FOLDER or --from-scratch: the latter makes the cases itself")
-    with Words(quiet=as_json) as words:
-        try:
-            known = _made(out / "cases", words, device, workers) if from_scratch else _read(cases)
-            study = reproduce(known, out / "folds", step=words.part)
-        except KeyboardInterrupt:
-            reached = f" after {words.last}" if words.last else ""
-            told = f"Stopped{reached}; what was done is kept in {out}. The same command goes on from there."
-            words.say(told)
-            if as_json:
-                print_json({"stopped": told})
-            raise typer.Exit(STOPPED) from None
+    with Words(quiet=as_json) as words, words.stoppable(lambda: f"what was done is kept in {out}"):
+        known = _made(out / "cases", words, device, workers) if from_scratch else _read(cases)
+        study = reproduce(known, out / "folds", step=words.part)
         page = write_study(study, out)
     if as_json:
         print_json({"page": str(page), **numbers(study)})

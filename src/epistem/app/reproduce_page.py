@@ -109,6 +109,7 @@ def page_of(study: Study, data: Mapping[str, pd.DataFrame], figures: Mapping[str
     ]  # fmt: skip
     about = {"maker": "epistem reproduce forecast", "version": __version__, "versions": {"epistem": __version__}}
     return Report(
+        kind="Published study, done again",
         title="Forecasting F1: the published study and ours",
         provenance=about | {"effort": asdict(study.effort), "cases": dict(study.cases.provenance)},
         sections=tuple(section for section in sections if section.blocks),

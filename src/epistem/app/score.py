@@ -98,8 +98,8 @@ def score(
         method, by, iou: as for `match`.
 
     Raises:
-        RecordError: annotations that cannot be read, no image that both have, or a name that fits two.
-        SettingsError: a path that is not there.
+        RecordError: annotations that cannot be read, or a name that fits two.
+        SettingsError: a path that is not there, or no image that both have.
     """
     images_of = paired(found, truth, images)
     matches = []
@@ -121,16 +121,16 @@ def paired(found: Path, truth: Path, images: Path | None = None) -> Pairing:
     COCO results name their images by id; where the truth is one COCO file, it says which images these are.
 
     Raises:
-        RecordError: annotations that cannot be read, no image that both have, or a name that fits two.
-        SettingsError: a path that is not there.
+        RecordError: annotations that cannot be read, or a name that fits two.
+        SettingsError: a path that is not there, or no image that both have.
     """
     theirs = annotated(truth)
     ours = _named_by_id(annotated(found), theirs)
     pairs = _pairs(ours, theirs)
     if not pairs:
-        raise RecordError(
-            f"no image has annotations in both: {found} has {_some(ours)}, {truth} has {_some(theirs)}; "
-            "name them alike"
+        raise SettingsError(
+            f"wanted images with annotations in both; {found} has {_some(ours)}, {truth} has {_some(theirs)}; give "
+            "found and true objects of the same images, named alike"
         )
     pictures = pictures_of(images, theirs) | pictures_of(images, ours)
     both = []

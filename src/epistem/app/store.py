@@ -17,9 +17,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -149,3 +150,24 @@ def finished(results: Path, job: Job) -> FileRecord | None:
     except (OSError, ValidationError):
         return None
     return record if record.key == job.key else None
+
+
+class Earlier(NamedTuple):
+    """How many files an earlier run has done in this folder, by what another run makes of them.
+
+    Attributes:
+        kept: done under the same key.
+        replaced: done under another one: the image, the settings or the version differ.
+        left: not asked for now; they stay, and the tables of the folder do not have them any more.
+    """
+
+    kept: int
+    replaced: int
+    left: int
+
+
+def earlier(results: Path, jobs: Sequence[Job]) -> Earlier:
+    """What was done in the folder before these jobs are."""
+    again = [job for job in jobs if (folder_of(results, job.name) / RESULT).is_file()]
+    kept = sum(finished(results, job) is not None for job in again)
+    return Earlier(kept, len(again) - kept, sum(1 for _ in (results / "images").rglob(RESULT)) - len(again))

@@ -13,10 +13,22 @@ from epistem.report.words import counted, sentence
 
 if TYPE_CHECKING:
     from epistem.app.batch import BatchResult
-    from epistem.app.store import ImageRecord
+    from epistem.app.store import Earlier, ImageRecord
     from epistem.core import Micrograph, MicrographSeries
 
 _TOLD = 20  # images named on the terminal
+
+
+def tell_earlier(before: Earlier, out: Path) -> None:
+    """What becomes of the results that are in the folder already; nothing where there are none."""
+    told = (
+        (before.kept, "kept"),
+        (before.replaced, "replaced, as the image, the settings or the version differ"),
+        (before.left, f"not asked for now: in {out / 'images'}, not in the tables"),
+    )
+    parts = [f"{counted(n, 'file')} {what}" for n, what in told if n]
+    if parts:
+        say(f"Results of an earlier run in {out}: {'; '.join(parts)}.")
 
 
 def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:

@@ -6,10 +6,13 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from epistem.core import DependencyMissing, Interval, SettingsError
 
@@ -39,11 +42,12 @@ def train_detector(
     device: str | None,
     workers: int,
     as_json: bool,
-) -> int:
-    """Train, tell, and give the exit code: 0, or 130 after Ctrl-C.
+) -> None:
+    """Train, and tell what came of it.
 
     Raises:
         EpistemError: in one line, what it takes.
+        typer.Exit: with exit code 130, after Ctrl-C.
     """
     own: dict[str, object] = {"--from": start, "--images": images, "--category": category, "--kind": kind}
     own |= {"--steps": steps, "--learning-rate": learning_rate, "--seed": seed}
@@ -54,25 +58,17 @@ def train_detector(
     if not is_spec and (start is None or images is None):
         raise SettingsError(_incomplete(source, start, images))
     _need_torch()
-    with Words(quiet=as_json) as words:
-        try:
-            if is_spec:
-                done = _from_spec(source, out, device, workers, words)
-            else:
-                assert start is not None
-                assert images is not None
-                done = _on_labels(
-                    source, images, out, words, start=start, category=category, kind=kind, device=device,
-                    workers=workers, schedule=_schedule(steps, learning_rate, seed),
-                )  # fmt: skip
-        except KeyboardInterrupt:
-            told = _stopped(out, words.last)
-            words.say(told)
-            if as_json:
-                print(json.dumps({"stopped": told}, ensure_ascii=False))
-            return STOPPED
+    with Words(quiet=as_json) as words, words.stoppable(lambda: _kept(out)):
+        if is_spec:
+            done = _from_spec(source, out, device, workers, words)
+        else:
+            assert start is not None
+            assert images is not None
+            done = _on_labels(
+                source, images, out, words, start=start, category=category, kind=kind, device=device,
+                workers=workers, schedule=_schedule(steps, learning_rate, seed),
+            )  # fmt: skip
     done(as_json)
-    return 0
 
 
 def _incomplete(source: Path, start: str | None, images: Path | None) -> str:
@@ -128,18 +124,14 @@ def _need_torch() -> None:
         raise DependencyMissing(f"training needs {', '.join(missing)}; pip install 'epistem[nets]'")
 
 
-def _stopped(out: Path, last: str) -> str:
+def _kept(out: Path) -> str:
+    """What a run that is stopped now leaves, in words."""
     from epistem.nets.runs import steps_done
 
-    kept = steps_done(out)
-    reached = f" after {last}" if last else ""
+    if kept := steps_done(out):
+        return f"step {kept} is kept in {out}"
     fields = any(out.glob("fields/*/*.npz"))
-    state = (
-        f"step {kept} is kept"
-        if kept
-        else f"{'the fields made so far are' if fields else 'nothing is'} kept, no step yet"
-    )
-    return f"Stopped{reached}; {state} in {out}. The same command goes on from there."
+    return f"{'the fields made so far are' if fields else 'nothing is'} kept, no step yet in {out}"
 
 
 def _tell_spec(weights: Weights, as_json: bool) -> None:
@@ -260,6 +252,19 @@ class Words:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+    @contextmanager
+    def stoppable(self, kept: Callable[[], str]) -> Iterator[None]:
+        """Ctrl-C inside ends the command with exit code 130, and says how far it came and what `kept` tells."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            reached = f" after {self.last}" if self.last else ""
+            told = f"Stopped{reached}; {kept()}. The same command goes on from there."
+            self.say(told)
+            if self.quiet:
+                print(json.dumps({"stopped": told}, ensure_ascii=False))
+            raise typer.Exit(STOPPED) from None
 
     def part(self, what: str, done: int, of: int) -> None:
         """So many of the fields are through."""

@@ -46,7 +46,7 @@ class Watched:
         from epistem.trust.cases import describe
 
         everything = self.detector(micrograph)
-        forecast = self.forecaster.predict(describe(everything, micrograph), self.least)
+        forecast = self.forecaster.predict(describe(self._as_fitted(everything), micrograph), self.least)
         found = everything[np.flatnonzero(everything.score >= self.least)]
         made = found.provenance
         if made is not None:
@@ -68,9 +68,24 @@ class Watched:
         )  # fmt: skip
         return Reliability(
             forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict,
-            (*reasons, *self._below(forecast, forecast.n_kept if n_found is None else n_found)),
+            (*reasons, *self._below(forecast, forecast.n_kept if n_found is None else n_found), *self._unread()),
             f"{self.forecaster.reference_n} reference images of {self.name}", shown,
         )  # fmt: skip
+
+    def _as_fitted(self, found: Instances) -> Instances:
+        """Boxes alone where the forecast has learnt from such: an object is smaller by its mask than by its box."""
+        return replace(found, crops=None) if self.forecaster.about.get("masks") is False else found
+
+    def _unread(self) -> list[str]:
+        """What is at hand here and was not where the forecast was fitted: no tree asks for it."""
+        missing = [name for name in ("masks", "images") if self.forecaster.about.get(name) is False]
+        if not missing:
+            return []
+        what = " and ".join(missing)
+        return [
+            f"The forecast was fitted without {what}, so expected F1 does not use them; fitted with {what} it would "
+            "know more."
+        ]
 
     def _below(self, forecast: Forecast, n_found: int) -> list[str]:
         """Where few are found, how many more a lower threshold would give."""

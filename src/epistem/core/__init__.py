@@ -14,7 +14,7 @@ from epistem.core.errors import (
 )
 from epistem.core.instances import Instances, Mask, whole_boxes
 from epistem.core.micrograph import Axis, Calibration, Context, Micrograph, MicrographSeries, Slice, Source
-from epistem.core.protocols import ChatModel, Detector, Encoder, Segmenter, Signal
+from epistem.core.protocols import ChatModel, Detector, Encoder, Segmenter
 from epistem.core.provenance import Provenance
 from epistem.core.registry import Table
 from epistem.core.reliability import Interval, Quantity, Reliability, SignalRange, Verdict
@@ -45,7 +45,6 @@ __all__ = [
     "Segmenter",
     "SettingsError",
     "ShapeError",
-    "Signal",
     "SignalRange",
     "Slice",
     "Source",

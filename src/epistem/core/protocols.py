@@ -38,13 +38,6 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
-class Signal(Protocol):
-    """One number that tells, without labels, how a detection went."""
-
-    def __call__(self, micrograph: Micrograph, found: Instances) -> float: ...
-
-
-@runtime_checkable
 class ChatModel(Protocol):
     """Answers a conversation of {"role", "content"} messages with text."""
 

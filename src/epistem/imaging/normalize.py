@@ -20,14 +20,14 @@ class Scale(NamedTuple):
     spread: float
 
 
-def robust_scale(micrograph: Micrograph) -> Scale:
-    """Median and 1.4826·MAD of the valid pixels, both in grey values.
+def robust_scale(micrograph: Micrograph, most: int = _SAMPLE) -> Scale:
+    """Median and 1.4826·MAD of the valid pixels, both in grey values, read off at most about that many of them.
 
     The spread of a constant image is 1: it then stays constant instead of being divided by zero.
 
     Source: Huber, Robust Statistics (1981), §5.1, the MAD made consistent for a normal distribution.
     """
-    values = _sample(micrograph)
+    values = _sample(micrograph, most)
     if not values.size:
         return Scale(0.0, 1.0)
     centre = float(np.median(values))
@@ -60,8 +60,8 @@ def normalize_part(micrograph: Micrograph, scale: Scale, rows: slice, cols: slic
     return part
 
 
-def _sample(micrograph: Micrograph) -> NDArray[np.float64]:
-    step = max(1, int(np.sqrt(micrograph.pixels.size / _SAMPLE)))
+def _sample(micrograph: Micrograph, most: int) -> NDArray[np.float64]:
+    step = max(1, int(np.sqrt(micrograph.pixels.size / most)))
     values: NDArray[Any] = micrograph.pixels[::step, ::step]
     if micrograph.valid is not None:
         values = values[micrograph.valid[::step, ::step]]

@@ -225,11 +225,12 @@ class Section(_Model):
 
 
 class Report(_Model):
-    """Everything one HTML page shows."""
+    """Everything one HTML page shows; `kind` says above its title what it is."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     schema_: Literal["epistem.report/1"] = Field(default="epistem.report/1", alias="schema")
+    kind: str = "Micrograph report"
     title: str
     subtitle: str = ""
     provenance: Annotated[dict[str, JsonValue], BeforeValidator(plain)] = Field(default_factory=dict)

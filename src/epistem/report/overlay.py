@@ -71,7 +71,8 @@ def overlay_png(
     _draw_outlines(picture, micrograph.shape, found, _colours(found, colour))
     if micrograph.calibration is not None:
         nm_per_px = micrograph.calibration.col_nm * micrograph.shape[1] / size[0]
-        _draw_scale_bar(picture, nm_per_px)
+        scale = np.array([size[1] / micrograph.shape[0], size[0] / micrograph.shape[1]] * 2)
+        _draw_scale_bar(picture, nm_per_px, found.boxes * scale)
     _draw_key(picture, found, colour)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=6)
@@ -212,15 +213,23 @@ def _path(ring: NDArray[np.integer] | NDArray[np.floating], scale: NDArray[np.fl
     return [(x, y) for x, y in [*xy.tolist(), xy[0].tolist(), xy[1].tolist()]]
 
 
-def _draw_scale_bar(picture: Image.Image, nm_per_px: float) -> None:
+def _draw_scale_bar(picture: Image.Image, nm_per_px: float, boxes: NDArray[np.float64]) -> None:
+    """In the corner where it covers fewest of the objects; the key has the upper left one."""
     text, nm = scale_bar(nm_per_px * picture.width * 0.25)
     length = nm / nm_per_px
     unit = _unit(picture)
     font = ImageFont.load_default(unit * 1.3)
     draw = ImageDraw.Draw(picture, "RGBA")
-    wide = max(length, draw.textlength(text, font))
-    right, bottom = picture.width - unit, picture.height - unit
-    left, top = right - wide - 1.4 * unit, bottom - 3 * unit
+    wide, tall = max(length, draw.textlength(text, font)) + 1.4 * unit, 3 * unit
+    far, low = picture.width - unit - wide, picture.height - unit - tall
+    row0, col0, row1, col1 = boxes.T
+
+    def covered(corner: tuple[float, float]) -> int:
+        x, y = corner
+        return int(((row0 < y + tall) & (row1 > y) & (col0 < x + wide) & (col1 > x)).sum())
+
+    left, top = min([(far, low), (unit, low), (far, unit)], key=covered)
+    right, bottom = left + wide, top + tall
     draw.rounded_rectangle((left, top, right, bottom), unit * 0.35, fill=(*SHADE, 190))
     middle = (left + right) / 2
     draw.text((middle, top + 0.35 * unit), text, fill=UNKNOWN, font=font, anchor="ma")

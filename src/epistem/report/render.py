@@ -30,11 +30,9 @@ def render_html(report: Report) -> str:
 
 
 def cell_text(cell: Cell, column: Column) -> str:
-    """What stands in a table's cell; a number is rounded, unknown is a dash."""
+    """What stands in a table's cell; a number is rounded, unknown is a dash. Its interval follows by `cell_span`."""
     if isinstance(cell, Fact):
-        ends = span(cell.low, cell.high, None)
-        unit = f" {cell.unit}" if cell.unit and not column.unit and cell.value is not None else ""
-        return shown(cell) + unit + (f" ({ends})" if ends and cell.value is not None else "")
+        return shown(cell) + (f" {cell.unit}" if cell.unit and not column.unit and cell.value is not None else "")
     if isinstance(cell, Link):
         return cell.text
     if isinstance(cell, Figure):
@@ -42,6 +40,11 @@ def cell_text(cell: Cell, column: Column) -> str:
     if column.kind == "p_value" and isinstance(cell, float):
         return p_value(cell)
     return cell if isinstance(cell, str) else number(cell, decimals=column.decimals)
+
+
+def cell_span(cell: Cell) -> str:
+    """The interval of a number in a table's cell; it stands under the number, so that many columns fit a page."""
+    return span(cell.low, cell.high, None) if isinstance(cell, Fact) and cell.value is not None else ""
 
 
 def cell_key(cell: Cell) -> str:
@@ -94,7 +97,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (paragraphs, shown, cell_text, cell_key, cell_hint, cell_explains, shares_reason, shared_reasons):
+    for function in (
+        paragraphs, shown, cell_text, cell_span, cell_key, cell_hint, cell_explains, shares_reason, shared_reasons,
+    ):  # fmt: skip
         environment.filters[function.__name__] = function
     environment.globals.update(span=span, DASH=DASH, LONG=LONG)
     return environment

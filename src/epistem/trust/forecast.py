@@ -24,8 +24,8 @@ from epistem.trust.cases import FOREIGN, GROUPS, LEAST_CANDIDATE, Cases, Describ
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.result import Forecast, contrast_to_noise
-from epistem.trust.table import PARTS, forecast_table
-from epistem.trust.typicality import Typicality
+from epistem.trust.table import COSTLY, PARTS, forecast_table
+from epistem.trust.typicality import LIKENESS, Typicality
 
 TARGETS = ("f1", "precision", "recall")
 GRID = tuple(round(0.1 * k, 1) for k in range(1, 10))
@@ -68,8 +68,9 @@ class How:
         rising = list(self.scores) == sorted(set(self.scores))
         if not self.scores or not rising or not all(LEAST_CANDIDATE <= one < 1 for one in self.scores):
             raise SettingsError(f"scores are rising, from {LEAST_CANDIDATE} to below 1; not {self.scores}")
-        if (unknown := sorted(set(self.parts) - set(PARTS))) or not self.parts:
-            raise SettingsError(f"parts are among {', '.join(PARTS)}; not {', '.join(unknown) or 'none'}")
+        known = (*PARTS, *COSTLY)
+        if (unknown := sorted(set(self.parts) - set(known))) or not self.parts:
+            raise SettingsError(f"parts are among {', '.join(known)}; not {', '.join(unknown) or 'none'}")
         if self.group not in GROUPS:
             raise SettingsError(f"cases are grouped by {', '.join(GROUPS)}; not by {self.group}")
         if self.folds < 2:
@@ -108,25 +109,25 @@ class Forecaster:
         """Learn from cases with truth.
 
         Args:
-            cases: at least `LEAST_CASES`; those of source `FOREIGN` are learnt from, and are neither reference nor
-                what intervals are calibrated on.
+            cases: at least `LEAST_CASES` that are not of source `FOREIGN`. Those only show what other kinds look
+                like, and F1 is learnt from none of them: else whatever the simulation lacks would pass for false.
             intervals: also calibrate intervals, which takes `how.folds` more fits.
 
         Raises:
             SettingsError: too few cases, or groups.
         """
-        if len(cases) < LEAST_CASES:
-            raise SettingsError(
-                f"a forecast is fitted on {LEAST_CASES} cases or more, {len(cases)} came; label more images"
-            )
-        fold = _folds(cases, self.how)
-        probability = self._held_out_probability(cases, fold)
-        self.objects.fit(cases)
-        tables = [forecast_table(cases, score, probability, self.how.parts) for score in self.how.scores]
-        truth = pd.concat([cases.truth(score) for score in self.how.scores], ignore_index=True)
-        table, fold = pd.concat(tables, ignore_index=True), np.tile(fold, len(tables))
         own = (cases.images["source"] != FOREIGN).to_numpy()
-        is_own = np.tile(own, len(tables))
+        mine, others = cases.where(own), cases.where(~own)
+        if len(mine) < LEAST_CASES:
+            raise SettingsError(
+                f"a forecast is fitted on {LEAST_CASES} cases or more, {len(mine)} came; label more images"
+            )
+        fold = _folds(mine, self.how)
+        probability = self._held_out_probability(mine, fold)
+        self.objects.fit(mine)
+        tables = [forecast_table(mine, score, probability, self.how.parts) for score in self.how.scores]
+        truth = pd.concat([mine.truth(score) for score in self.how.scores], ignore_index=True)
+        table, fold = pd.concat(tables, ignore_index=True), np.tile(fold, len(tables))
         kept, self.columns = table["n"].to_numpy(float) > 0, tuple(table.columns)
         for target in TARGETS:
             # No object asked for: no recall. Left out, as it is where nothing is kept.
@@ -135,18 +136,17 @@ class Forecaster:
             self.regressors[target] = self._regressor().fit(rows, goal)
             if intervals:
                 said = self._held_out(rows, goal, fold[known])
-                mine = is_own[known]
-                self.spans[target] = Spans.fitted(
-                    rows[mine], goal[mine], said[mine], fold[known][mine], self.how.coverage, self.how.seed
-                )
+                self.spans[target] = Spans.fitted(rows, goal, said, fold[known], self.how.coverage, self.how.seed)
         for score, one in zip(self.how.scores, tables, strict=True):
-            signals = _signals(one[own & (one["n"] > 0)]).dropna(axis=1, how="all")
-            if signals.shape[1]:  # without the parts that have signals, what is typical is not known
-                self.typicality[score] = Typicality.of(signals)
-        image_alone = _of_image(tables[0][own]).dropna(axis=1, how="all")
+            signals = _signals(one[one["n"] > 0]).dropna(axis=1, how="all")
+            if any(str(name).startswith(LIKENESS) for name in signals):  # else what is typical is not known
+                # What is compared does not rest on the probabilities.
+                unlike = forecast_table(others, score, np.zeros(len(others.objects)), self.how.parts)
+                self.typicality[score] = Typicality.of(signals, unlike[unlike["n"] > 0])
+        image_alone = _of_image(tables[0]).dropna(axis=1, how="all")
         if image_alone.shape[1]:
             self.typicality[IMAGE_ALONE] = Typicality.of(image_alone)
-        self.reference_n = int(cases.images["image"][own].nunique())
+        self.reference_n = int(mine.images["image"].nunique())
         return self
 
     def expect(self, cases: Cases, min_score: float) -> dict[str, Expected]:
@@ -245,7 +245,7 @@ def _of_image(table: pd.DataFrame) -> pd.DataFrame:
 
 def _signals(table: pd.DataFrame) -> pd.DataFrame:
     """What an image is compared by: how it is and what was found, not what is expected of it."""
-    return table[[name for name in table.columns if name.startswith(("q_", "s_"))]]
+    return table[[name for name in table.columns if name.startswith(("s_", *LIKENESS))]]
 
 
 def _known(value: float | None) -> float | None:

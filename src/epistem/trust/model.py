@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -38,7 +40,7 @@ _TRUSTED = (
 
 
 def save(forecaster: Forecaster, path: Path) -> None:
-    """The whole file or none.
+    """The whole file or none; the same forecast gives the same bytes.
 
     Raises:
         RecordError: it cannot be written.
@@ -57,7 +59,7 @@ def save(forecaster: Forecaster, path: Path) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        skops.io.dump(content, part, compression=zipfile.ZIP_DEFLATED, compresslevel=9)
+        part.write_bytes(_without_place_and_time(skops.io.dumps(content)))
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -65,6 +67,35 @@ def save(forecaster: Forecaster, path: Path) -> None:
         raise RecordError(
             f"{path} could not be written: {error.strerror or error}; make room or choose another --out"
         ) from error
+
+
+def _without_place_and_time(dumped: bytes) -> bytes:
+    """The archive of skops with its objects numbered as they come, not by where they lay in memory, and undated."""
+    numbers: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[0], str(len(numbers) + 1))
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(dumped)) as source, zipfile.ZipFile(packed, "w") as target:
+        schema = re.sub(r'(?<="__id__": )\d+|(?<="file": ")\d+', number, source.read("schema.json").decode())
+        for name in source.namelist():
+            content = schema if name == "schema.json" else _without_gaps(source.read(name))
+            entry = zipfile.ZipInfo(re.sub(r"^\d+", number, name))  # of 1980 unless told
+            target.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    return packed.getvalue()
+
+
+def _without_gaps(saved: bytes) -> bytes:
+    """The array with zeros between its fields: the nodes of a tree have seven bytes there that nobody sets."""
+    array = np.load(io.BytesIO(saved))
+    if array.dtype.names is None:
+        return saved
+    clean = np.zeros(array.shape, array.dtype)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    np.save(packed := io.BytesIO(), clean)
+    return packed.getvalue()
 
 
 def load(path: Path) -> Forecaster:

@@ -101,8 +101,9 @@ def object_table(cases: Cases) -> NDArray[np.float32]:
         columns = [
             logit(score.clip(1e-4, 1 - 1e-4)), np.log(np.maximum(diameter, 1)), np.abs(np.log(height / width)),
             edge / diameter, objects["heywood"], objects["c_core"] / spread, objects["c_rim"] / spread, spread,
-            objects["c_core"], objects["c_rim"], np.log(n_all), n_sure / n_all, mean, score - mean,
-            np.log(np.maximum(diameter, 1)) - middle,
+            objects["c_core"], objects["c_rim"], objects["c_fringe"] / spread,
+            *(objects[name] for name in ("c_round", "c_ragged", "c_lean", "c_long")), np.log(n_all), n_sure / n_all,
+            mean, score - mean, np.log(np.maximum(diameter, 1)) - middle,
         ]  # fmt: skip
     of_image = [
         images[name].to_numpy(float)[row] if name in images else np.full(len(row), np.nan) for name in _OF_IMAGE

@@ -1,4 +1,4 @@
-"""The image itself: noise, sharpness, texture and grey values, and how far each object stands out of it.
+"""The image itself: noise, sharpness, texture and grey values.
 
 Everything is of robust z-scores (`imaging.normalize`), so grey levels, gain and offset do not matter.
 
@@ -12,12 +12,6 @@ q_uneven        coefficient of variation of the spread of blocks of 16 px
 q_stripes       coherence of the gradients, 0 (no direction) to 1 (one direction)
 q_flat          share of neighbours that are exactly equal: graphics, saturation
 ==============  ==============================================================================
-
-==============  ==============================================================================
-c_core          mean of the box's inner half minus that of its surroundings
-c_rim           mean of the rest of the box minus that of its surroundings: a Fresnel fringe
-c_spread        standard deviation of the surroundings, the ring to 1.6 times the box
-==============  ==============================================================================
 """
 
 from __future__ import annotations
@@ -29,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from epistem.core import Instances, Micrograph
+from epistem.core import Micrograph
 from epistem.imaging.normalize import Scale, normalize_part, robust_scale
 
 BANDS = 6
@@ -37,7 +31,6 @@ QUALITY = (
     "q_noise", *(f"q_band_{k}" for k in range(1, BANDS + 1)), "q_laplacian", "q_neighbour", "q_skew", "q_tail",
     "q_uneven", "q_stripes", "q_flat",
 )  # fmt: skip
-CONTRAST = ("c_core", "c_rim", "c_spread")
 
 # The middle of a larger image is read: a forecast should cost little beside the detector.
 _LARGEST_PX = 512
@@ -61,28 +54,6 @@ def image_quality(micrograph: Micrograph | None, scale: Scale | None = None) -> 
         _stripes(down, right), float((right == 0).mean()),
     )  # fmt: skip
     return {name: float(value) for name, value in zip(QUALITY, values, strict=True)}
-
-
-def object_contrast(
-    found: Instances, micrograph: Micrograph | None, scale: Scale | None = None
-) -> Mapping[str, Floats]:
-    """The c_… of the module's table, (n,) each; NaN without an image."""
-    if micrograph is None or not len(found):
-        return {name: np.full(len(found), np.nan) for name in CONTRAST}
-    z = normalize_part(micrograph, scale or robust_scale(micrograph), slice(None), slice(None)).clip(-20, 20)
-    total, square = _summed(z), _summed(z * z)
-    centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
-    inner, box, outer = (_windows(centre, np.maximum(half * k, least), z.shape) for k, least in
-                         ((0.5, 0.5), (1.0, 1.0), (1.6, 3.0)))  # fmt: skip
-    n_in, n_box, n_out = _areas(inner), _areas(box), _areas(outer)
-    s_in, s_box, s_out = _sums(total, inner), _sums(total, box), _sums(total, outer)
-    # An object as large as the image has no surroundings.
-    n_ring, n_rim = (np.where(n > 0, n, np.nan) for n in (n_out - n_box, n_box - n_in))
-    around = (s_out - s_box) / n_ring
-    variance = (_sums(square, outer) - _sums(square, box)) / n_ring - around**2
-    values = (s_in / n_in - around, (s_box - s_in) / n_rim - around, np.sqrt(np.maximum(variance, 0)))
-    return dict(zip(CONTRAST, values, strict=True))
 
 
 def _middle(n: int) -> slice:
@@ -133,30 +104,7 @@ def _uneven(z: NDArray[np.float32]) -> float:
 
 
 def _stripes(down: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    gy, gx = (np.ascontiguousarray(one).ravel() for one in (down[:, :-1], right[:-1]))
+    # Over squares of 2 px: two differences that share a pixel are correlated in mere noise.
+    gy, gx = ((one[0] + one[1]).ravel() for one in ((down[:, :-1], down[:, 1:]), (right[:-1], right[1:])))
     yy, xx, xy = (float(np.dot(a, b)) / len(a) for a, b in ((gy, gy), (gx, gx), (gy, gx)))
     return float(np.hypot(yy - xx, 2 * xy) / (yy + xx or 1.0))
-
-
-def _summed(z: NDArray[np.float32]) -> Floats:
-    table = np.zeros((z.shape[0] + 1, z.shape[1] + 1))
-    np.cumsum(np.cumsum(z, axis=0, dtype=np.float64), axis=1, out=table[1:, 1:])
-    return table
-
-
-def _windows(centre: Floats, half: Floats, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Whole pixels, at least one each, (n, 4)."""
-    low = np.clip(np.floor(centre - half + 0.5), 0, np.array(shape) - 1)
-    high = np.clip(np.floor(centre + half + 0.5), low + 1, shape)
-    return np.concatenate([low, high], axis=1).astype(np.int64)
-
-
-def _areas(windows: NDArray[np.int64]) -> Floats:
-    area: Floats = (windows[:, 2:] - windows[:, :2]).prod(axis=1).astype(float)
-    return area
-
-
-def _sums(table: Floats, windows: NDArray[np.int64]) -> Floats:
-    r0, c0, r1, c1 = windows.T
-    total: Floats = table[r1, c1] - table[r0, c1] - table[r1, c0] + table[r0, c0]
-    return total

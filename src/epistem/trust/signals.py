@@ -15,15 +15,22 @@ s_diameter_px, s_diameter_p10_px  median and tenth percentile of the diameters
 s_diameter_spread                 standard deviation of ln(diameter)
 s_per_Mpx                         kept objects in a million pixels
 s_border                          share whose box reaches the image's outermost pixels, 0 to 1
+a_fringe, …_top                   |c_fringe|/c_spread: median and 80th percentile
+a_round, …_top                    c_round likewise; so a_ragged, a_lean and a_long
+a_sign                            |mean sign of c_core|: 1 where all are bright, or all dark, 0 to 1
+a_uneven                          standard deviation of c_core/c_spread over its median
 ================================  ====================================================================
+
+What begins with a_ tells what the objects look like, and not how many or how large they are.
 
 The consistency of boxes before suppression (PCR) is left out, as cases do not keep those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,11 +40,13 @@ from scipy.special import entr
 from epistem.core import Instances, RecordError, SettingsError, ShapeError
 from epistem.detect.overlap import box_overlaps
 from epistem.trust.cases import LEAST_CANDIDATE, Cases
+from epistem.trust.profiles import CONTRAST
 
 Floats = NDArray[np.float64]
 
 _BOX = ["row0", "col0", "row1", "col1"]
-_NEEDED = (*_BOX, "diameter_px", "c_core", "c_rim", "c_spread")
+_NEEDED = (*_BOX, "diameter_px", *CONTRAST)
+_TOP = 0.8
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,14 @@ class Kept:
 
     def quantile(self, values: Floats, q: float) -> Floats:
         """Quantile likewise."""
-        by_case = pd.Series(values).groupby(self.at).quantile(q)
-        return np.asarray(by_case.reindex(range(len(self.images))), np.float64)
+        known = np.isfinite(values)
+        order = np.lexsort((values[known], self.at[known]))
+        ranked = np.append(values[known][order], np.nan)
+        number = np.bincount(self.at[known], minlength=len(self.images))
+        first, place = np.cumsum(number) - number, q * (number - 1)
+        low = np.floor(place).astype(np.int64)
+        at_low, at_high = ranked[first + low], ranked[first + np.minimum(low + 1, number - 1)]
+        return np.where(number > 0, at_low + (at_high - at_low) * (place - low), np.nan)
 
     def column(self, name: str) -> Floats:
         """Of the objects, (k,)."""
@@ -309,6 +324,32 @@ def _border(kept: Kept) -> Floats:
     return kept.mean(((row0 < 1) | (col0 < 1) | (row1 > rows - 1) | (col1 > cols - 1)).astype(float))
 
 
+def _sign(kept: Kept) -> Floats:
+    return np.abs(kept.mean(np.sign(kept.column("c_core"))))
+
+
+def _uneven(kept: Kept) -> Floats:
+    ratio = _over(kept.column("c_core"), kept.column("c_spread"))
+    # Without the tenth, a median near 0 would make it as large as one likes.
+    return kept.spread(ratio) / (np.abs(kept.quantile(ratio, 0.5)) + 0.1)
+
+
+def _halo(kept: Kept) -> Floats:
+    return _over(np.abs(kept.column("c_fringe")), kept.column("c_spread"))
+
+
+def _appearance() -> Iterator[tuple[str, Signal]]:
+    of_each: dict[str, Callable[[Kept], Floats]] = {"fringe": _halo}
+    of_each |= {name: partial(Kept.column, name=f"c_{name}") for name in ("round", "ragged", "lean", "long")}
+    for name, values in of_each.items():
+        for suffix, q in (("", 0.5), ("_top", _TOP)):
+            yield f"a_{name}{suffix}", Signal(partial(_quantile_of, values=values, q=q), None, "ours")
+
+
+def _quantile_of(kept: Kept, values: Callable[[Kept], Floats], q: float) -> Floats:
+    return kept.quantile(values(kept), q)
+
+
 SIGNALS: dict[str, Signal] = {
     "s_confidence": Signal(_confidence, True, "Hendrycks, Gimpel, ICLR 2017, arXiv:1610.02136"),
     "s_cot": Signal(_own_transport, False, "Lu et al., NeurIPS 2023, arXiv:2305.15640, with Σπ as marginal"),
@@ -327,4 +368,7 @@ SIGNALS: dict[str, Signal] = {
     "s_diameter_spread": Signal(_diameter_spread, None, "ISO 9276-5, width of a logarithmic normal distribution"),
     "s_per_Mpx": Signal(_per_Mpx, None, "ours"),
     "s_border": Signal(_border, None, "ours"),
+    **dict(_appearance()),
+    "a_sign": Signal(_sign, None, "ours"),
+    "a_uneven": Signal(_uneven, None, "ours"),
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from epistem.core import SettingsError
 from epistem.trust.cases import Cases
 from epistem.trust.published import published_table
 from epistem.trust.quality import QUALITY
@@ -15,6 +16,9 @@ from epistem.trust.signals import signal_table
 
 PARTS = ("published", "signals", "quality", "counts")
 """Groups of features. `counts` rests on the objects' probabilities; without it `signals` rests on their scores."""
+
+COSTLY = ("stability",)
+"""Those that ask for more looks of the detector: of cases that have the columns of `trust.stability`."""
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +35,7 @@ def forecast_table(cases: Cases, min_score: float, probability: Floats, parts: S
     e_precision, e_recall,      expected from these sums, as if nothing were missed that is no candidate
     e_f1
     e_small                     share of the expected right ones that are under 8 px
+    st_…                        `trust.stability`
     ==========================  =====================================================================
 
     Args:
@@ -52,6 +57,8 @@ def forecast_table(cases: Cases, min_score: float, probability: Floats, parts: S
         columns.append(_quality(cases.images))
     if "counts" in parts:
         columns.append(_counts(cases, at, kept, n, probability))
+    if "stability" in parts:
+        columns.append(_stability(cases.images))
     return pd.concat([one.reset_index(drop=True) for one in columns], axis=1)
 
 
@@ -60,6 +67,13 @@ def _quality(images: pd.DataFrame) -> pd.DataFrame:
     table["pixels"] = np.log10(images["rows"] * images["cols"])
     table["pixel_nm"] = np.log10(images["pixel_nm"].astype(float)) if "pixel_nm" in images else np.nan
     return table
+
+
+def _stability(images: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in images.columns if str(name).startswith("st_")]
+    if not names:
+        raise SettingsError("these cases have no stability (st_…); leave that part out, or look again through views")
+    return images[names].astype(float)
 
 
 def _counts(
