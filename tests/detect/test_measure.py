@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from skimage.measure import regionprops_table
 from epistem.core import Calibration, Instances, Micrograph, ShapeError
 from epistem.detect import measure as measuring
 from epistem.detect.hulls import Hulls, convex_hulls, feret
-from epistem.detect.measure import measure, region_table
+from epistem.detect.measure import measure, published_heywood, region_table
 from epistem.detect.runs import row_lines, row_runs
 
 OURS = {
@@ -120,6 +121,15 @@ def test_published_size_of_a_line_is_the_distance_of_its_ends(mask: np.ndarray, 
     table = region_table(Instances.from_labels(mask.astype(int)))
     assert table["paper_diameter_px"][0] == pytest.approx(length)
     assert np.isnan(table["paper_heywood"][0])
+
+
+def test_the_published_factor_alone_is_that_of_the_table() -> None:
+    found = Instances.from_labels(ndimage.label(blobs(3, (60, 80)))[0])
+    np.testing.assert_array_equal(published_heywood(found), region_table(found)["paper_heywood"])
+    empty = replace(found[:2], crops=(np.zeros_like(found.crops[0]), found.crops[1]))
+    np.testing.assert_array_equal(published_heywood(empty), region_table(empty)["paper_heywood"])
+    boxes = Instances.from_boxes(found.shape, found.boxes)
+    assert np.isnan(published_heywood(boxes)).all()
 
 
 def test_a_tilted_bar_has_its_width_as_smallest_feret_diameter() -> None:

@@ -96,6 +96,18 @@ def region_table(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def published_heywood(found: Instances) -> NDArray[np.float64]:
+    """`paper_heywood` alone, (n,), in a fraction of the time; NaN where `region_table` has NaN."""
+    if found.crops is None:
+        return np.full(len(found), np.nan)
+    runs = row_runs(found)
+    solid, owner = np.unique(runs.owner, return_inverse=True)
+    centres, _ = hulls.convex_hulls(row_lines(runs._replace(owner=owner)), len(solid))
+    factor = np.full(len(found), np.nan)
+    factor[solid] = hulls.published_sizes(centres).heywood
+    return factor
+
+
 def _parts(found: Instances) -> Iterator[Instances]:
     """The objects in their order, cut where their boxes fill the working memory."""
     whole = whole_boxes(found.boxes)

@@ -29,6 +29,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -40,7 +41,7 @@ from numpy.typing import NDArray
 
 from epistem.core import Instances, Micrograph, RecordError, SettingsError
 from epistem.detect.match import match
-from epistem.detect.measure import region_table
+from epistem.detect.measure import published_heywood
 from epistem.imaging.normalize import robust_scale
 from epistem.trust.profiles import object_contrast
 from epistem.trust.quality import image_quality
@@ -87,6 +88,12 @@ class Cases:
     def __len__(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def row(self) -> NDArray[np.int64]:
+        """Row in `images` of the case of each object, (objects,)."""
+        row: NDArray[np.int64] = pd.Index(self.images["case"]).get_indexer(self.objects["case"])
+        return row
+
     def where(self, chosen: NDArray[np.bool_] | pd.Series) -> Self:
         """Those cases alone."""
         images = self.images[np.asarray(chosen, bool)]
@@ -101,12 +108,9 @@ class Cases:
         """
         if "asked" not in self.images or self.images["asked"].isna().any():
             raise SettingsError("these cases have no truth, so nothing is counted; give labels with the detections")
-        kept = self.objects[(self.objects["score"] >= float(min_score)) & ~self.objects["neither"].astype(bool)]
-        right = kept["right"].astype(bool)
-        at = pd.Index(self.images["case"])
-        tp, fp = (
-            np.bincount(at.get_indexer(kept.loc[which, "case"]), minlength=len(at)) for which in (right, ~right)
-        )
+        kept = ((self.objects["score"] >= float(min_score)) & ~self.objects["neither"].astype(bool)).to_numpy()
+        right = self.objects["right"].to_numpy(bool)
+        tp, fp = (np.bincount(self.row[kept & which], minlength=len(self)) for which in (right, ~right))
         return np.stack([tp, fp, self.images["asked"].to_numpy(np.int64) - tp], axis=1)
 
     def truth(self, min_score: float) -> pd.DataFrame:
@@ -181,7 +185,7 @@ def describe(found: Instances, micrograph: Micrograph | None = None) -> Describe
     area, heywood = (row1 - row0) * (col1 - col0), np.full(len(kept), np.nan)
     if kept.crops is not None:
         area = np.array([crop.sum() for crop in kept.crops], float)
-        heywood = np.asarray(region_table(kept)["paper_heywood"], float)
+        heywood = published_heywood(kept)
     grey = robust_scale(micrograph, _READ) if micrograph is not None else None
     columns = {
         "score": kept.score, "row0": row0, "col0": col0, "row1": row1, "col1": col1, "area_px": area,

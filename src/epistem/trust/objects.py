@@ -85,7 +85,7 @@ class ObjectModel:
 def object_table(cases: Cases) -> NDArray[np.float32]:
     """What is known of each object, (n, k); NaN where unknown."""
     objects, images = cases.objects, cases.images
-    row = pd.Index(images["case"]).get_indexer(objects["case"])
+    row = cases.row
     score = objects["score"].to_numpy(float)
     sizes = objects[["row0", "col0", "row1", "col1"]].to_numpy(float)
     height, width = sizes[:, 2] - sizes[:, 0], sizes[:, 3] - sizes[:, 1]

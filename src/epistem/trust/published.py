@@ -44,8 +44,8 @@ def published_table(cases: Cases) -> pd.DataFrame:
         study: `scored` tells which; nothing but the study's own reproduction predicts for it. The Heywood factors
         of a case with a box that has no mask are NaN.
     """
-    kept = cases.objects[cases.objects["score"] >= LEAST_SCORE]
-    case, n = pd.Index(cases.images["case"]).get_indexer(kept["case"]), len(cases)
+    reaches = (cases.objects["score"] >= LEAST_SCORE).to_numpy()
+    kept, case, n = cases.objects[reaches], cases.row[reaches], len(cases)
     image_px = (cases.images["rows"] * cases.images["cols"]).to_numpy(float)
     score = kept["score"].to_numpy(float)
     row0, col0, row1, col1 = (kept[name].to_numpy(float) for name in ("row0", "col0", "row1", "col1"))
@@ -87,8 +87,8 @@ def published_targets(cases: Cases) -> pd.DataFrame:
         (n, 5), rows as `cases.images`.
     """
     tp, fp, fn = (cases.images[f"paper_{name}"].to_numpy(float) for name in ("tp", "fp", "fn"))
-    kept = cases.objects[(cases.objects["score"] >= LEAST_SCORE) & ~cases.objects["neither"].astype(bool)]
-    case = pd.Index(cases.images["case"]).get_indexer(kept["case"])
+    counts = ((cases.objects["score"] >= LEAST_SCORE) & ~cases.objects["neither"].astype(bool)).to_numpy()
+    kept, case = cases.objects[counts], cases.row[counts]
     found = np.bincount(case, kept["diameter_px"].to_numpy(float) ** 3, len(cases))
     true = cases.images["asked_d3_px3"].to_numpy(float)
     true = np.where(true > 0, true, np.nan)

@@ -197,7 +197,7 @@ def _keep(cases: Cases, min_score: float, probability: ArrayLike | None = None) 
         raise ShapeError(f"wanted a probability for each of {len(objects)} objects; got {p.shape}")
     if not ((p >= 0) & (p <= 1)).all():
         raise SettingsError("scores and probabilities lie in 0 to 1; some are missing or outside")
-    at = pd.Index(cases.images["case"]).get_indexer(objects["case"])
+    at = cases.row
     # A plain float is compared in the scores' own type, as in `Cases.counts`: in float32 a score of 0.7 is below 0.7.
     reaches = (objects["score"] >= float(min_score)).to_numpy()
     below = np.bincount(at[~reaches], minlength=len(cases)).astype(float)

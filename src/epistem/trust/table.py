@@ -44,7 +44,7 @@ def forecast_table(cases: Cases, min_score: float, probability: Floats, parts: S
         probability: of each of `cases.objects` being right.
         parts: which groups of columns.
     """
-    at = pd.Index(cases.images["case"]).get_indexer(cases.objects["case"])
+    at = cases.row
     kept = (cases.objects["score"] >= float(min_score)).to_numpy()
     n = np.bincount(at[kept], minlength=len(cases)).astype(float)
     columns: list[pd.DataFrame] = [pd.DataFrame({"n": n, "score": np.full(len(n), min_score)})]
@@ -63,10 +63,14 @@ def forecast_table(cases: Cases, min_score: float, probability: Floats, parts: S
 
 
 def _quality(images: pd.DataFrame) -> pd.DataFrame:
-    table = images.reindex(columns=[*QUALITY]).astype(float)
-    table["pixels"] = np.log10(images["rows"] * images["cols"])
-    table["pixel_nm"] = np.log10(images["pixel_nm"].astype(float)) if "pixel_nm" in images else np.nan
-    return table
+    columns = {name: _column(images, name) for name in QUALITY}
+    columns["pixels"] = np.log10(_column(images, "rows") * _column(images, "cols"))
+    return pd.DataFrame(columns | {"pixel_nm": np.log10(_column(images, "pixel_nm"))})
+
+
+def _column(images: pd.DataFrame, name: str) -> Floats:
+    """NaN where there is none."""
+    return images[name].to_numpy(float) if name in images else np.full(len(images), np.nan)
 
 
 def _stability(images: pd.DataFrame) -> pd.DataFrame:
