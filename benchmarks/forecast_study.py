@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.contest import Share, told
+from epistem.app.reproduce import ABLATIONS, BASELINES, StudyCases, ablated
 from epistem.core import Interval
 from epistem.stats.conformal import Band, share_covered
 from epistem.stats.regression import Errors, errors
-from epistem.trust.cases import Cases
 from epistem.trust.features import PUBLISHED_8
 from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.protocols import PROTOCOLS, Fold, from_table, mae_ratio, out_of_fold
 from epistem.trust.published import PublishedForecast, published_table, published_targets, scored
+from epistem.trust.signals import baseline_predictions
+from epistem.trust.table import COSTLY, PARTS
 
 COMMAND = "python -m benchmarks.forecast_study"
 CASES = Path(__file__).parents[1] / "src/epistem/trust/shipped/published"
@@ -38,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=10, help="of random folds")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args(words)
-    cases = Cases.load(asked.cases)
+    cases = StudyCases.load(asked.cases)  # truth by the published matching, for both
     truth = {name: column.to_numpy(float) for name, column in published_targets(cases).items()}
     usable = scored(published_table(cases))
     f1 = truth["f1"][usable]
@@ -46,12 +48,14 @@ def main(words: list[str] | None = None) -> int:
     study = _Study(cases, truth, usable, f"{usable.sum()} of {len(cases)} cases of ten splits", asked.dry)
     study.random(asked.repeats)
     study.grouped()
+    study.ablated()
+    study.from_scores_alone()
     return 0
 
 
 class _Study:
     def __init__(
-        self, cases: Cases, truth: dict[str, Floats], usable: NDArray[np.bool_], data: str, dry: bool
+        self, cases: StudyCases, truth: dict[str, Floats], usable: NDArray[np.bool_], data: str, dry: bool
     ) -> None:
         self.cases, self.truth, self.usable, self.data, self.dry = cases, truth, usable, data, dry
         self.table = published_table(cases)[list(PUBLISHED_8)]
@@ -100,6 +104,39 @@ class _Study:
                 )
             self._coverage(name, ours, known, split, about)
 
+    def ablated(self) -> None:
+        """A split left out: ours without each of its parts, and with what costs more looks of the detector."""
+        whole, split = None, self.cases.images["split"].astype(str).to_numpy()
+        for parts in (PARTS, *ABLATIONS, (*PARTS, *COSTLY)):
+            said = self._ours(self._splits(), "split", intervals=False, parts=parts)["f1"][0]
+            known = self.usable & np.isfinite(said)
+            whole = said if whole is None else whole
+            mae = errors(self.truth["f1"][known], said[known]).mae
+            ratio = mae_ratio(self.truth["f1"][known], said[known], whole[known], split[known].tolist())
+            if parts == PARTS or ratio is None:
+                continue
+            name = ablated(parts).removeprefix("ours ").replace(" ", "_").replace(",", "")
+            data = f"{self.data}, leave one split out; MAE {mae:.4f} over that of all parts, splits drawn again"
+            self._tell(f"forecast.ablation.{name}", _share(ratio), "reported", data)
+
+    def from_scores_alone(self) -> None:
+        """A split left out: what the literature makes of the scores."""
+        at = np.arange(len(self.cases))
+
+        def fit_predict(train: NDArray[np.int64], test: NDArray[np.int64]) -> Floats:
+            known, asked = (self.cases.where(np.isin(at, rows)) for rows in (train, test))
+            return baseline_predictions(known, asked, SCORE)[[f"f1_{name}" for name in BASELINES]].to_numpy(float)
+
+        predicted = out_of_fold(fit_predict, len(self.cases), self._splits()).predicted[0]
+        for name, said in zip(BASELINES, predicted.T, strict=True):
+            known = self.usable & np.isfinite(said)
+            mae = errors(self.truth["f1"][known], said[known]).mae
+            share = Share(round(mae, 4), None, None)
+            self._tell(f"forecast.split_mae.{name}", share, "reported", f"{self.data}, leave one split out")
+
+    def _splits(self) -> list[Fold]:
+        return [fold for fold in PROTOCOLS["split"](self.cases.images, 0) if fold.repeat == 0]
+
     def _coverage(
         self, name: str, ours: dict[str, Floats], known: NDArray[np.bool_], split: NDArray[Any], about: str
     ) -> None:
@@ -129,11 +166,13 @@ class _Study:
             said[target] = out_of_fold(from_table(make, self.table, goal), len(goal), folds).predicted[..., 0]
         return said
 
-    def _ours(self, folds: list[Fold], group: str, *, intervals: bool) -> dict[str, Floats]:
+    def _ours(
+        self, folds: list[Fold], group: str, *, intervals: bool, parts: tuple[str, ...] = PARTS
+    ) -> dict[str, Floats]:
         def fit_predict(train: NDArray[np.int64], test: NDArray[np.int64]) -> Floats:
             at = np.arange(len(self.cases))
             groups = self.cases.images[group].iloc[train].nunique()
-            how = How(scores=(SCORE,), group=group, folds=min(groups, 5 if group == "image" else 10))
+            how = How((SCORE,), parts, group, min(groups, 5 if group == "image" else 10))
             fitted = Forecaster(how).fit(self.cases.where(np.isin(at, train)), intervals=intervals)
             said = fitted.expect(self.cases.where(np.isin(at, test)), SCORE)
             print(f"  fitted on {len(train)}, asked about {len(test)}", flush=True)

@@ -1,0 +1,1 @@
+"""Which model for which image: profile, plan, run, compare."""

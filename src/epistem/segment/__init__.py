@@ -1,0 +1,1 @@
+"""Label maps: what every pixel is, and how right that is."""
