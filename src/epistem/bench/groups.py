@@ -69,8 +69,8 @@ def told_groups(names: Sequence[str], told: Mapping[str, str]) -> dict[str, str]
 def guess_groups(names: Sequence[str]) -> Guess:
     """Groups by sub-folder, else by what names begin with, else by blocks of neighbours in a numbered series.
 
-    The shortest beginning that tells three groups apart is taken: where it is not clear which part of a name is the
-    specimen, groups that are too large cost images, and groups that are too small let test images be seen in training.
+    The shortest beginning that tells three groups apart is taken: groups that are too large only cost precision,
+    groups that are too small let a specimen of the test images be seen in training.
 
     Args:
         names: paths with `/`, without the folders that only say image or mask.
@@ -116,9 +116,9 @@ def check_enough(groups: Sequence[str], what: str) -> None:
     listed = ", ".join(f"{group} ({n})" for group, n in counts.items())
     n = "1 group" if len(counts) == 1 else f"{len(counts)} groups"
     raise SettingsError(
-        f"{what} has {n}, {listed}; train, validation and test need {PARTS} that share no specimen. What can still be "
-        'done: add images of another specimen; name finer groups in dataset.pairs; or set training.split.by to "image" '
-        "and take the scores for optimistic"
+        f"{what} has {n}, {listed}; train, validation and test need {PARTS} that share no specimen. What can still "
+        "be done: add images of another specimen; name finer groups in dataset.pairs; or set training.split.by to "
+        '"image" and take the scores for optimistic'
     )
 
 

@@ -124,7 +124,7 @@ def class_weights(counts: ArrayLike, how: Literal["inverse", "median"] = "invers
         raise SettingsError(f"wanted counts (n, C, C) and 'inverse' or 'median'; got {np.shape(counts)} and {how!r}")
     # The median itself is one factor for all classes and cancels in a ratio; only the base of the shares is left.
     among = true.sum() if how == "inverse" else ((true > 0) * true.sum(1, keepdims=True)).sum(0)
-    weights = np.divide(among, true.sum(0), out=np.zeros(true.shape[1]), where=true.sum(0) > 0)
+    weights: Floats = np.divide(among, true.sum(0), out=np.zeros(true.shape[1]), where=true.sum(0) > 0)
     weights /= max(weights.sum(), 1.0)
     return weights
 

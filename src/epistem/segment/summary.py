@@ -182,7 +182,7 @@ def _cells_of(scored: pd.DataFrame) -> Cells:
     if scored.duplicated(["image", "class", "metric"]).any():
         twice = scored[scored.duplicated(["image", "class", "metric"])].iloc[0]
         raise RecordError(
-            f"image {twice['image']!r} has {twice['metric']} of {twice['class']!r} twice; each counts once"
+            f"image {twice['image']} has {twice['metric']} of {twice['class']!r} twice; each counts once"
         )
     keys = pd.MultiIndex.from_frame(scored[["class", "metric"]])
     column, names = pd.factorize(keys)

@@ -51,11 +51,12 @@ class Look:
     see: Callable[[Specimen, float, np.random.Generator], Grid]
     disturb: Callable[[Grid, float, np.random.Generator], Grid]
 
-    def __call__(self, specimen: Specimen, pixel_nm: float, strength: float, *, seed: int) -> NDArray[Any]:
-        """The recorded image (H, W); at strength 0 nothing disturbs, bit for bit."""
-        instrument, noise = (np.random.default_rng([seed, i]) for i in (1, 2))
-        image = self.see(specimen, pixel_nm, instrument)
-        return as_recorded(self.disturb(image, strength, noise) if strength else image, self.dtype)
+    def __call__(
+        self, specimen: Specimen, pixel_nm: float, strength: float, *, rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """The recorded image (H, W); at strength 0 it is what is seen, bit for bit."""
+        image = self.see(specimen, pixel_nm, rng)
+        return as_recorded(self.disturb(image, strength, rng) if strength else image, self.dtype)
 
 
 def _see_sem(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grid:
@@ -136,7 +137,7 @@ def _disturb_xct(image: Grid, strength: float, rng: np.random.Generator) -> Grid
         along -= along.min()
         projection = ndimage.gaussian_filter1d(rng.standard_normal(int(along.max()) + 2), 1.5)
         streaks += np.interp(along, np.arange(len(projection)), projection)
-    noise = rng.uniform(0.03, 0.09) * _filtered_noise(image.shape, rng)
+    noise = rng.uniform(0.02, 0.07) * _filtered_noise(image.shape, rng)
     return image + strength * XCT_GREY * 0.6 * (cupping + rings + rng.uniform(0.01, 0.04) * streaks + noise)
 
 

@@ -108,19 +108,19 @@ def draw_scene(
     kind: Kind = SCENES[name]
     instrument: Look = LOOKS[look]
     _check(seed, shape, strength)
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(4)]
-    across_px = _between("size_px", size_px or kind.size_px, (1, 10 * max(shape)), streams[0])
-    across_nm = _between("size_nm", size_nm or kind.size_nm[look], (1e-3, 1e9), streams[1])
+    sizes, shares, geometry, sight = (_stream(seed, name, what) for what in ("size", "share", "geometry", look))
+    across_px = _between("size_px", size_px or kind.size_px, (1, 10 * max(shape)), sizes)
+    across_nm = _between("size_nm", size_nm or kind.size_nm[look], (1e-3, 1e9), sight)
     wanted = share or kind.share
-    part = None if wanted is None else _between("share", wanted, kind.possible, streams[2])
-    specimen = kind.draw(shape, across_px, part, streams[3])
+    part = None if wanted is None else _between("share", wanted, kind.possible, shares)
+    specimen = kind.draw(shape, across_px, part, geometry)
     pixel_nm = across_nm / across_px
     settings = dict(
         scene=name, look=look, shape=list(shape), strength=strength, size_px=across_px, size_nm=across_nm, share=part
     )
     made = Provenance("epistem.synth.scenes.draw_scene", __version__, settings, seed=seed)
     micrograph = Micrograph(
-        instrument(specimen, pixel_nm, strength, seed=seed),
+        instrument(specimen, pixel_nm, strength, rng=sight),
         Calibration(pixel_nm, pixel_nm, "simulation"),
         Context(modality=instrument.modality, instrument="epistem simulation", material=f"simulated {name}"),
         metadata={"unit of the values": instrument.unit} if instrument.unit else {},
@@ -140,6 +140,11 @@ def _check(seed: int, shape: tuple[int, int], strength: float) -> None:
         raise SettingsError(f"a scene has at least {SMALLEST_PX} rows and columns, not {shape}")
     if not 0 <= strength < np.inf:
         raise SettingsError(f"a strength is a number of at least 0, not {strength!r}")
+
+
+def _stream(seed: int, name: str, what: str) -> np.random.Generator:
+    """Random numbers of their own for each use: a look changes no specimen, and no noise comes twice."""
+    return np.random.default_rng([seed, *f"{name}: {what}".encode()])
 
 
 def _between(name: str, wanted: Range, possible: Range, rng: np.random.Generator) -> float:

@@ -147,7 +147,8 @@ def spherulites(shape: Shape, size_px: float, share: float | None, rng: np.rando
     angle = np.arctan2(ways[0][..., 0], ways[0][..., 1]).astype(np.float32)
     lamellae = _lamellae(angle, radius, first.winner, rng)
     cross = np.sin(2 * (angle - rng.uniform(0, np.pi / 2))) ** 2
-    dome = -0.06 * size_px * np.exp(-to_line / (0.12 * size_px))
+    # Highest where growth began, and a narrow groove where the melt ran out: both continuous across the line.
+    dome = -0.12 * first.best - 0.02 * size_px * np.exp(-to_line / (0.02 * size_px + 1))
     return Specimen(
         depth,
         np.where(depth > 0, 0, first.winner + 1).astype(np.int32),
