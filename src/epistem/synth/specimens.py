@@ -68,10 +68,11 @@ def grains(shape: Shape, size_px: float, share: float | None, rng: np.random.Gen
     """
     at = _bent(shape, 0.1 * size_px, 0.4 * size_px, rng)
     sites = _spread(shape, size_px, rng)
-    weight = np.square(size_px * rng.normal(0, 0.25, len(sites)))
-    first = _compete(at, sites, 2.5 * size_px, lambda i, down, across: down**2 + across**2 - weight[i])
-    apart = np.hypot(*(sites[first.winner] - sites[first.runner_up]).transpose(2, 0, 1)).astype(np.float32)
-    to_boundary = (first.second - first.best) / (2 * np.maximum(apart, 1e-3))
+    weight = np.square(size_px * rng.normal(0, 0.25, len(sites))).astype(np.float32)
+    first = _compete(at, sites, 2.2 * size_px, lambda i, down, across: down**2 + across**2 - weight[i])
+    (down, across), (down2, across2) = (_from(sites, who, at) for who in (first.winner, first.runner_up))
+    apart = np.sqrt((down - down2) ** 2 + (across - across2) ** 2)
+    to_boundary = (first.second - first.best) / (2 * np.maximum(apart, np.float32(1e-3)))
     depth = _line(to_boundary, size_px, share, rng)
     cover = covered(depth)
     contrast = rng.uniform(0.15, 1)
@@ -134,17 +135,17 @@ def spherulites(shape: Shape, size_px: float, share: float | None, rng: np.rando
     Nuclei come one after another and all grow at one speed (Johnson & Mehl), so the lines are hyperbolas.
     """
     sites = _spread(shape, size_px, rng)
-    born = 0.4 * size_px * rng.random(len(sites))
+    born = (0.4 * size_px * rng.random(len(sites))).astype(np.float32)
     at = _bent(shape, 0.02 * size_px, 0.2 * size_px, rng)
-    first = _compete(at, sites, 2.5 * size_px, lambda i, down, across: np.hypot(down, across) + born[i])
-    ways = [np.stack(at, -1) - sites[who] for who in (first.winner, first.runner_up)]
-    radius = np.hypot(ways[0][..., 0], ways[0][..., 1])
-    units = [way / np.maximum(np.hypot(way[..., :1], way[..., 1:]), 1e-3) for way in ways]
-    closing = np.hypot(*(units[0] - units[1]).transpose(2, 0, 1))  # how fast the lead shrinks towards the line
-    to_line = ((first.second - first.best) / np.maximum(closing, 0.2)).astype(np.float32)
+    first = _compete(at, sites, 2.2 * size_px, lambda i, down, across: np.sqrt(down**2 + across**2) + born[i])
+    (down, across), (down2, across2) = (_from(sites, who, at) for who in (first.winner, first.runner_up))
+    radius, radius2 = (np.sqrt(r**2 + c**2) + np.float32(1e-3) for r, c in ((down, across), (down2, across2)))
+    # How fast the lead of the first shrinks towards the line, where the two fronts meet.
+    closing = np.sqrt((down / radius - down2 / radius2) ** 2 + (across / radius - across2 / radius2) ** 2)
+    to_line = (first.second - first.best) / np.maximum(closing, np.float32(0.2))
     depth = _line(to_line, size_px, share, rng)
     cover = covered(depth)
-    angle = np.arctan2(ways[0][..., 0], ways[0][..., 1]).astype(np.float32)
+    angle = np.arctan2(down, across)
     lamellae = _lamellae(angle, radius, first.winner, rng)
     cross = np.sin(2 * (angle - rng.uniform(0, np.pi / 2))) ** 2
     # Highest where growth began, and a narrow groove where the melt ran out: both continuous across the line.
@@ -272,6 +273,12 @@ def _compete(
     return Nearest(best, second, winner, runner_up)
 
 
+def _from(sites: NDArray[np.float64], who: NDArray[np.int32], at: tuple[Grid, Grid]) -> tuple[Grid, Grid]:
+    """The way down and across to each pixel from its site."""
+    rows, cols = sites.T.astype(np.float32)
+    return at[0] - rows[who], at[1] - cols[who]
+
+
 def _blobs(
     radius: NDArray[np.float64], uneven: float, rng: np.random.Generator
 ) -> Callable[[int, Grid, Grid], Grid]:
@@ -322,7 +329,7 @@ def _lamellae(angle: Grid, radius: Grid, owner: NDArray[np.int32], rng: np.rando
     phase = rng.uniform(0, 2 * np.pi, (int(octave.max()) + 2, int(owner.max()) + 1)).astype(np.float32)
     wavy = 1.2 * smooth_field(angle.shape, 1.0, 3 * spacing, rng)
     inner, outer = (
-        np.cos(2 ** (octave + k) * angle + wavy + phase[(octave + k).astype(int), owner]) for k in (0, 1)
+        np.cos(np.exp2(octave + k) * angle + wavy + phase[(octave + k).astype(int), owner]) for k in (0, 1)
     )
     stripes: Grid = (1 - part) * inner + part * outer
     return stripes

@@ -22,7 +22,7 @@ from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.typicality import Typicality
 
-VERSION = 1
+VERSION = 2
 SHIPPED = Path(__file__).parent / "shipped"
 
 # Compiled parts of scikit-learn's trees; skops asks for anything that it does not know by heart.
