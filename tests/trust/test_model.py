@@ -18,7 +18,7 @@ from sklearn.linear_model import LinearRegression
 from epistem.core import RecordError
 from epistem.trust.cases import Cases, Described
 from epistem.trust.forecast import TARGETS, Forecaster
-from epistem.trust.model import load, save
+from epistem.trust.model import VERSION, load, save
 
 
 class Unknown:
@@ -107,10 +107,10 @@ def test_what_is_no_file_or_no_forecast_is_refused(tmp_path: Path) -> None:
         ([1, 2], "holds something else"),
         ({"forest": 3}, "holds something else"),
         (LinearRegression(), "holds something else"),
-        ({"epistem_forecast": 99}, "is of version 99, this epistem reads 1"),
-        ({"epistem_forecast": 1}, "lacks a part"),
-        ({"epistem_forecast": 1, "how": [], "about": {}}, "lacks a part"),
-        ({"epistem_forecast": 1, "how": {"scores": [], "parts": ["counts"]}, "about": {}}, "scores are rising"),
+        ({"epistem_forecast": 99}, "is of version 99, this epistem reads 2"),
+        ({"epistem_forecast": VERSION}, "lacks a part"),
+        ({"epistem_forecast": VERSION, "how": [], "about": {}}, "lacks a part"),
+        ({"epistem_forecast": VERSION, "how": {"scores": [], "parts": ["counts"]}, "about": {}}, "scores are rising"),
     ],
 )
 def test_content_of_others_and_of_other_versions_is_refused(tmp_path: Path, content: Any, says: str) -> None:
@@ -133,13 +133,15 @@ def test_something_else_in_a_models_place_is_refused(
 ) -> None:
     path, how = tmp_path / "f.skops", {"scores": [0.5], "parts": ["counts"]}
     rest = {"about": {}, "reference_n": 9, "columns": [], "spans": {}, "typicality": []}
-    skops.io.dump({"epistem_forecast": 1, "how": how, "objects": objects, "regressors": regressors, **rest}, path)
+    skops.io.dump(
+        {"epistem_forecast": VERSION, "how": how, "objects": objects, "regressors": regressors, **rest}, path
+    )
     assert says in refusal(path)
 
 
 def test_types_that_no_forecast_holds_are_refused_and_named(tmp_path: Path) -> None:
     path = tmp_path / "f.skops"
-    skops.io.dump({"epistem_forecast": 1, "extra": Unknown()}, path)
+    skops.io.dump({"epistem_forecast": VERSION, "extra": Unknown()}, path)
     said = refusal(path)
     assert "Untrusted types" in said
     assert "Unknown" in said

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from epistem.app.forecast import Told
     from epistem.app.forecast_io import Origin
     from epistem.app.train import Words
+    from epistem.nets.backgrounds import Backgrounds
     from epistem.trust.cases import Cases
     from epistem.trust.forecast import Forecaster
 
@@ -78,15 +79,22 @@ def cases(
     from epistem.app.forecast_plan import PLANS
     from epistem.app.forecast_table import print_json
     from epistem.app.train import Words
-    from epistem.nets.spec import read_spec
 
-    recorded = read_spec(spec).backgrounds if spec is not None else None
+    recorded = _recorded(spec)
     with Words(quiet=as_json) as words, words.stoppable(lambda: f"what was made is kept in {out}"):
         made = make_cases(PLANS[plan.value](), out, told=words, device=device, workers=workers, backgrounds=recorded)
     if as_json:
         print_json({"cases": str(out), "images": len(made), "objects": len(made.objects)})
     else:
         print(f"{len(made)} cases with {len(made.objects)} objects: {out}\nNext: epistem forecast fit {out} --out …")
+
+
+def _recorded(spec: Path | None) -> Backgrounds | None:
+    if spec is None:
+        return None
+    from epistem.nets.spec import read_spec
+
+    return read_spec(spec).backgrounds
 
 
 @forecasting.command()
