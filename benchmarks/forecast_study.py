@@ -30,6 +30,8 @@ from epistem.trust.table import COSTLY, PARTS
 COMMAND = "python -m benchmarks.forecast_study"
 CASES = Path(__file__).parents[1] / "src/epistem/trust/shipped/published"
 SCORE = 0.1  # the study's
+_ALL = (*PARTS, *COSTLY)
+_PARTS = ("random", "grouped", "ablated", "from_scores_alone")
 Floats = NDArray[np.float64]
 
 
@@ -38,6 +40,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, default=CASES)
     parser.add_argument("--repeats", type=int, default=10, help="of random folds")
+    parser.add_argument("--part", choices=_PARTS, action="append", help="only this; all unless told")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args(words)
     cases = StudyCases.load(asked.cases)  # truth by the published matching, for both
@@ -46,10 +49,8 @@ def main(words: list[str] | None = None) -> int:
     f1 = truth["f1"][usable]
     print(f"{len(cases)} cases, {usable.sum()} scored; true F1 {f1.mean():.3f} ± {f1.std():.3f}")
     study = _Study(cases, truth, usable, f"{usable.sum()} of {len(cases)} cases of ten splits", asked.dry)
-    study.random(asked.repeats)
-    study.grouped()
-    study.ablated()
-    study.from_scores_alone()
+    for part in asked.part or _PARTS:
+        study.random(asked.repeats) if part == "random" else getattr(study, part)()
     return 0
 
 
@@ -79,6 +80,24 @@ class _Study:
                     target if not whose else "reported", about,
                 )  # fmt: skip
 
+        self._ceiling()
+        more = self._ours([fold for fold in folds if not fold.repeat], "image", intervals=False, parts=_ALL)
+        for target, kinds in (("f1", ("mae", "rmse", "r2")), ("recall", ("r2",)), ("precision", ("r2",))):
+            for kind in kinds:
+                name = f"random5_{kind}" if target == "f1" else f"{target}_{kind}"
+                value = _over_repeats(self._errors(target, more), kind)
+                about = f"{self.data}, random five-fold; ours with three more looks of the detector"
+                self._tell(f"forecast.{name}.with_stability", value, "reported", about)
+
+    def _ceiling(self) -> None:
+        """Of the variance of recall, what is left beside the chance of which of few objects are found."""
+        recall, asked = self.truth["recall"], self.cases.images["asked"].to_numpy(float)
+        known = self.usable & np.isfinite(recall)
+        chance = np.mean(recall[known].mean() * (1 - recall[known].mean()) / asked[known])
+        share = Share(round(float(1 - chance / recall[known].var()), 4), None, None)
+        data = f"{self.data}; were each object found by chance, with the mean recall {recall[known].mean():.2f}"
+        self._tell("forecast.recall_r2.ceiling", share, "reported", data)
+
     def grouped(self) -> None:
         """One split, one source, one detector, and one fifth of the images left out."""
         split = self.cases.images["split"].astype(str).to_numpy()
@@ -107,7 +126,7 @@ class _Study:
     def ablated(self) -> None:
         """A split left out: ours without each of its parts, and with what costs more looks of the detector."""
         whole, split = None, self.cases.images["split"].astype(str).to_numpy()
-        for parts in (PARTS, *ABLATIONS, (*PARTS, *COSTLY)):
+        for parts in (PARTS, *ABLATIONS, _ALL):
             said = self._ours(self._splits(), "split", intervals=False, parts=parts)["f1"][0]
             known = self.usable & np.isfinite(said)
             whole = said if whole is None else whole
@@ -115,6 +134,12 @@ class _Study:
             ratio = mae_ratio(self.truth["f1"][known], said[known], whole[known], split[known].tolist())
             if parts == PARTS or ratio is None:
                 continue
+            if parts == _ALL:
+                forest = self._published(self._splits())["f1"][0]
+                best = mae_ratio(self.truth["f1"][known], said[known], forest[known], split[known].tolist())
+                if best is not None:
+                    about = f"{self.data}, leave one split out; ours with three more looks / forest"
+                    self._tell("forecast.logo_mae_ratio.with_stability", _share(best), "reported", about)
             name = ablated(parts).removeprefix("ours ").replace(" ", "_").replace(",", "")
             data = f"{self.data}, leave one split out; MAE {mae:.4f} over that of all parts, splits drawn again"
             self._tell(f"forecast.ablation.{name}", _share(ratio), "reported", data)

@@ -45,7 +45,7 @@ def maps(seed: int, *, shape: tuple[int, ...] = (7, 5), classes: int = 3) -> tup
     return np.where(rng.random(shape) < 0.65, truth, rng.choice(classes, shape, p=share)).astype(np.int64), truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, st.sampled_from([(7, 5), (1, 1), (3, 4, 5)]))
 def test_scores_equal_those_of_scikit_learn(seed: int, shape: tuple[int, ...]) -> None:
     found, truth = maps(seed, shape=shape)
@@ -57,7 +57,7 @@ def test_scores_equal_those_of_scikit_learn(seed: int, shape: tuple[int, ...]) -
     assert pixel_accuracy(counts) == pytest.approx(reference.accuracy_score(truth.ravel(), found.ravel()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_the_weighted_iou_is_that_of_pixels_weighed_one_by_one(seed: int) -> None:
     found, truth = maps(seed)
@@ -71,14 +71,14 @@ def test_the_weighted_iou_is_that_of_pixels_weighed_one_by_one(seed: int) -> Non
         assert ours[label] == pytest.approx(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seeds)
 def test_with_equal_weights_the_weighted_iou_is_the_iou(seed: int) -> None:
     counts = confusion(*maps(seed), CLASSES)
     assert np.allclose(weighted_iou(counts, [0.2, 0.2, 0.2]), iou(counts))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seeds)
 def test_swapping_found_and_true_keeps_iou_and_dice(seed: int) -> None:
     found, truth = maps(seed)
@@ -153,7 +153,7 @@ def test_maps_that_do_not_belong_together_are_refused_in_words() -> None:
         confusion([[0.2, 0.8]], [[0, 1]], TWO)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, st.integers(1, 6))
 def test_dice_lies_between_iou_and_its_bound_for_any_mean(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ def test_means_over_images_and_over_pixels_by_hand() -> None:
     assert of(micro, "background", "iou") == 16 / 18
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
 def test_of_one_image_both_aggregates_are_the_image_and_of_many_the_macro_is_the_plain_mean(
     seed: int, n: int

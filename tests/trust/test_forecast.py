@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from epistem.core import RecordError, SettingsError
@@ -293,3 +294,12 @@ def test_what_is_like_foreign_images_is_less_typical_than_what_is_as_far_off_els
 def test_f1_is_learnt_from_no_foreign_image(draw: Draw, new: Cases) -> None:
     alone, beside = (Forecaster(QUICK).fit(joined(parts)) for parts in ([draw(80)], [draw(80), foreign_cases(draw)]))
     np.testing.assert_array_equal(beside.expect(new, 0.5)["f1"], alone.expect(new, 0.5)["f1"])
+
+
+def test_beyond_what_was_seen_a_forecast_follows_what_the_counts_let_expect() -> None:
+    rng = np.random.default_rng(0)
+    seen, new = rng.uniform(0.5, 1.0, 200), np.array([0.2, 0.4])
+    tables = [pd.DataFrame({"e_f1": one, "noise": rng.random(len(one))}) for one in (seen, new)]
+    following, bare = (Regressor(50, 20, expected=name).fit(tables[0], seen) for name in ("e_f1", ""))
+    assert bare.predict(tables[1]) == pytest.approx([0.5, 0.5], abs=0.05)
+    assert np.diff(following.predict(tables[1])) == pytest.approx([0.1], abs=0.02)

@@ -65,7 +65,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _meant(name: Any, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in known}
     lower = str(name).lower()
-    near = [lower] if lower in by_lower else difflib.get_close_matches(lower, by_lower, 3, 0.5)
+    near = [lower] if lower in by_lower else difflib.get_close_matches(lower, by_lower, 3, 0.55)
     return f"did you mean {' or '.join(repr(by_lower[one]) for one in near)}?" if near else ""
 
 

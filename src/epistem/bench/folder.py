@@ -37,6 +37,7 @@ AGREE = 0.02
 """Pixel sizes of one data set that differ by more, relatively, are not one pixel size; read from scale bars they
 scatter by about half of that."""
 
+_SIZES = 5  # listed of all that there are
 _MODALITIES = {"SEM": "SEM", "TEM": "TEM", "STEM": "STEM", "AFM": "AFM"}
 
 
@@ -129,7 +130,7 @@ def _class_names(values: Sequence[int | str]) -> list[str]:
 
 def _polygon_task(folder: Path, layout: Layout) -> tuple[Task, list[str]]:
     names: dict[str, None] = {}
-    for image, mask in dict((mask, (image, mask)) for image, mask in layout.pairs).values():
+    for image, mask in {mask: (image, mask) for image, mask in layout.pairs}.values():
         shape = frames_of(folder / image)[0].channels[0].shape
         names |= dict.fromkeys(load_instances(folder / mask, shape=shape, image=image, kind="coco").classes)
     # A category of that name would be a second class of it.
@@ -232,7 +233,7 @@ class _Survey:
         return Counted(
             images=len(pairs),
             groups=len({pair.group for pair in pairs}),
-            sizes=tuple(Size(rows_px=r, cols_px=c, images=n) for (r, c), n in self.sizes.most_common()),
+            sizes=tuple(Size(rows_px=r, cols_px=c, images=n) for (r, c), n in self.sizes.most_common(_SIZES)),
             class_share=shares,
             ignored_share=self.ignored / (total + self.ignored),
             empty_masks=self.empty,
@@ -245,6 +246,10 @@ class _Survey:
             found.append(
                 f"{len(self.same)} pictures are there twice, in one group: {' = '.join(self.same[0])} for one"
             )
+        if len(self.sizes) > _SIZES:
+            areas = sorted(self.sizes, key=lambda size: size[0] * size[1])
+            small, large = (f"{rows} × {cols}" for rows, cols in (areas[0], areas[-1]))
+            found.append(f"images have {len(self.sizes)} sizes, from {small} to {large} px (rows × columns)")
         if self.empty:
             found.append(f"{self.empty} masks hold {task.classes[0].name} only; they count as images without objects")
         if self.twice:
@@ -289,7 +294,7 @@ def _resolution(facts: Sequence[_Facts]) -> tuple[Resolution | None, list[str]]:
         return None, ["pixels are not square; dataset.resolution has one side only"]
     nm = float(np.median(sizes_nm))
     value, unit = (nm / 1000, "um") if nm >= 1000 else (nm, "nm")
-    return Resolution(value=float(f"{value:.6g}"), unit=unit), []  # type: ignore[arg-type]
+    return Resolution(value=float(f"{value:.6g}"), unit=unit), []
 
 
 def _drawn(facts: Sequence[_Facts]) -> list[str]:
@@ -297,6 +302,6 @@ def _drawn(facts: Sequence[_Facts]) -> list[str]:
     if not n:
         return []
     return [
-        f"{n} of {len(facts)} images have a data strip, a scale bar or colours drawn into them; cut them off, or mark "
-        "those pixels in the masks with a value in task.ignore_values"
+        f"{n} of {len(facts)} images have a data strip, a scale bar or colours drawn into them; cut them off, or "
+        "mark those pixels in the masks with a value in task.ignore_values"
     ]

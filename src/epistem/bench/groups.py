@@ -170,12 +170,12 @@ def _blocks(series: Mapping[str, str]) -> Guess:
 
 
 def _natural(name: str) -> list[tuple[int, float, str]]:
-    words = re.split(r"(\d+(?:\.\d+)?)", PurePosixPath(name).with_suffix("").as_posix())
+    words = re.split(r"(\d+(?:\.\d+)?)", name)
     return [(0, float(word), "") if i % 2 else (1, 0.0, word) for i, word in enumerate(words)]
 
 
 def _guessed(how: str, groups: Mapping[str, str]) -> str:
-    names = list(dict.fromkeys(groups.values()))
+    names = sorted(set(groups.values()), key=_natural)
     some = ", ".join(names[:6]) + ("…" if len(names) > 6 else "")
     return (
         f"groups are a guess, {how}: {len(names)} of them ({some}); correct dataset.pairs[].group if specimens differ"

@@ -155,7 +155,7 @@ def _by_coco(folder: Path, images: Sequence[str], polygons: Sequence[str]) -> La
 
 
 def _twins(folder: Path, images: Sequence[str]) -> Layout | None:
-    """Files of one name and two suffixes; the one with fewer values is the mask, if the same suffix has fewer in all."""
+    """Files of one name and two suffixes; the one with fewer values is the mask, if it is the same suffix in all."""
     by_key: dict[str, list[str]] = {}
     for name in images:
         by_key.setdefault(PurePosixPath(name).with_suffix("").as_posix(), []).append(name)

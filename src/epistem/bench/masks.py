@@ -20,6 +20,7 @@ MOST_CLASSES = 16
 """More values than this are no classes, but grey levels or numbered objects."""
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".jpg", ".jpeg")
+_LEAST_PX = 4  # of a numbered object, in the mean
 _PALETTE_OR_GREY = ("1", "L", "P", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 Labels = NDArray[np.int16]
@@ -190,15 +191,15 @@ def _whole(array: NDArray[Any], name: str) -> NDArray[np.integer[Any]]:
 
 
 def _is_numbered(mask: MaskFile, n_values: int) -> bool:
-    """Whether a value is one piece, as with numbered objects; a grey level is in many pieces."""
+    """Whether a value is one piece of some size, as with numbered objects; a grey level is in many small ones."""
     from skimage.measure import label
 
     pieces = sum(int(label(one, background=0, connectivity=2).max()) for one in mask.values)
-    return pieces <= 2 * n_values
+    return pieces <= 2 * n_values and int(np.count_nonzero(mask.values)) >= _LEAST_PX * pieces
 
 
 def _key(value: int, is_colour: bool, want_colour: bool) -> int | str:
-    if not want_colour:
+    if not (want_colour or is_colour):
         return value
     return _hex(value if is_colour else 0x010101 * value)
 

@@ -100,7 +100,7 @@ class Counted(Part):
     Attributes:
         images: with a mask.
         groups: of them.
-        sizes: most frequent first.
+        sizes: the five most frequent.
         class_share: of all pixels that are not ignored, 0 to 1, by class.
         ignored_share: of all pixels.
         empty_masks: of images in which every pixel is background.

@@ -25,8 +25,8 @@ from scipy import fft, ndimage
 from epistem.core.micrograph import Micrograph
 from epistem.synth.degrade import charging
 from epistem.synth.foil import rough_field
-from epistem.synth.pixels import as_recorded
-from epistem.synth.specimens import Grid, Specimen
+from epistem.synth.pixels import Grey, as_recorded
+from epistem.synth.specimens import Specimen
 
 XCT_GREY = 20_000  # grey values of attenuation 1
 COLOURS = ((630.0, 0.299), (532.0, 0.587), (465.0, 0.114))  # wavelength [nm], weight in grey (ITU-R BT.601)
@@ -42,14 +42,14 @@ class Look:
         unit: of the values; empty where they are grey values.
         dtype: that is recorded.
         see: called with specimen, pixel size [nm] and rng; the image without anything that disturbs.
-        disturb: called with that image, a strength above 0 (1 is common) and rng.
+        disturb: called with that image, a strength above 0 (1 is common) and rng; all it does fades with strength.
     """
 
     modality: str
     unit: str
     dtype: np.dtype[Any]
-    see: Callable[[Specimen, float, np.random.Generator], Grid]
-    disturb: Callable[[Grid, float, np.random.Generator], Grid]
+    see: Callable[[Specimen, float, np.random.Generator], Grey]
+    disturb: Callable[[Grey, float, np.random.Generator], Grey]
 
     def __call__(
         self, specimen: Specimen, pixel_nm: float, strength: float, *, rng: np.random.Generator
@@ -59,10 +59,10 @@ class Look:
         return as_recorded(self.disturb(image, strength, rng) if strength else image, self.dtype)
 
 
-def _see_sem(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grid:
+def _see_sem(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grey:
     """Yield rises as 1/cos of the slope, and on the side of the detector.
 
-    Source: Reimer, Scanning Electron Microscopy (1998), ch. 4, for both.
+    Source: Reimer, Scanning Electron Microscopy (1998), ch. 4 and 6.
     """
     down, across = np.gradient(specimen.relief_px + _rough(specimen, 0.25, rng))
     way = rng.uniform(0, 2 * np.pi)
@@ -73,17 +73,19 @@ def _see_sem(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> G
     return _exposed(np.maximum(signal, 0.03), rng)
 
 
-def _disturb_sem(image: Grid, strength: float, rng: np.random.Generator) -> Grid:
+def _disturb_sem(image: Grey, strength: float, rng: np.random.Generator) -> Grey:
     charge, electrons, uneven = rng.uniform(0, 0.5), np.exp(rng.uniform(np.log(25), np.log(400))), rng.uniform(0.5, 3)
     charged = charging(Micrograph(image), strength * charge, rng=rng).pixels
     counted = _counted(charged / 255, electrons / strength**2, rng) * 255
     return counted + strength * uneven * rng.standard_normal((len(image), 1))
 
 
-def _see_afm(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grid:
+def _see_afm(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grey:
     """Dilation by the tip: valleys narrower than it stay shallow, whatever stands up looks wider.
 
-    A parabolic tip works along rows and columns one after the other (van den Boomgaard et al., 1996).
+    A parabolic tip works along rows and along columns, one after the other.
+
+    Source: van den Boomgaard et al., Proc. ISMM (1996) 147, quadratic structuring functions separate.
     """
     height_nm = (pixel_nm * (specimen.relief_px + _rough(specimen, 0.15, rng))).astype(np.float32)
     drop_nm = pixel_nm**2 / (2 * np.exp(rng.uniform(np.log(2), np.log(12))))  # at one pixel from the apex
@@ -95,36 +97,37 @@ def _see_afm(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> G
             np.maximum(seen[k:], below[:-k] - np.float32(drop_nm * k**2), out=seen[k:])
             np.maximum(seen[:-k], below[k:] - np.float32(drop_nm * k**2), out=seen[:-k])
         height_nm = np.moveaxis(seen, 0, axis)
-    return height_nm - height_nm.min()
+    seen_nm: Grey = height_nm - height_nm.min()
+    return seen_nm
 
 
-def _disturb_afm(image: Grid, strength: float, rng: np.random.Generator) -> Grid:
+def _disturb_afm(image: Grey, strength: float, rng: np.random.Generator) -> Grey:
     span = float(np.subtract(*np.percentile(image, [99, 1]))) or 1.0
     rows, cols = (np.linspace(-0.5, 0.5, n) for n in image.shape)
     tilt = rng.normal(0, 0.4, 2)
     plane = tilt[0] * rows[:, None] + tilt[1] * cols
-    lines = rng.uniform(0.005, 0.03) * (
-        rng.standard_normal(len(rows)) + 0.3 * np.cumsum(rng.standard_normal(len(rows)))
-    )
+    jumps, walk = rng.standard_normal((2, len(rows)))
+    lines = rng.uniform(0.005, 0.03) * (jumps + 0.3 * np.cumsum(walk))
     disturbed = plane + lines[:, None] + rng.uniform(0.005, 0.02) * rng.standard_normal(image.shape)
     for _ in range(rng.poisson(len(rows) / 80)):  # the tip loses the surface for a part of a line
         row, start = int(rng.integers(len(rows))), int(rng.integers(len(cols)))
         disturbed[row, start : start + int(rng.uniform(0.05, 0.4) * len(cols))] += rng.normal(0, 0.2)
-    return image + strength * span * disturbed
+    disturbed_nm: Grey = image + strength * span * disturbed
+    return disturbed_nm
 
 
-def _see_xct(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grid:
+def _see_xct(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grey:
     """Attenuation, blurred by the detector; in-line phase contrast adds a share of the negative Laplacian.
 
     Source: Paganin et al., J. Microsc. 206 (2002) 33, for the Laplacian.
     """
     attenuation = 0.6 + rng.uniform(0.08, 0.3) * specimen.density + 0.01 * _rough(specimen, 1.0, rng)
     attenuation = ndimage.gaussian_filter(attenuation.astype(np.float32), rng.uniform(0.8, 1.5))
-    seen: Grid = XCT_GREY * np.maximum(attenuation - rng.uniform(0, 0.6) * ndimage.laplace(attenuation), 0)
+    seen: Grey = XCT_GREY * np.maximum(attenuation - rng.uniform(0, 0.6) * ndimage.laplace(attenuation), 0)
     return seen
 
 
-def _disturb_xct(image: Grid, strength: float, rng: np.random.Generator) -> Grid:
+def _disturb_xct(image: Grey, strength: float, rng: np.random.Generator) -> Grey:
     rows, cols = np.indices(image.shape, np.float32)
     radius = np.hypot(*(at - n * rng.uniform(-0.5, 1.5) for at, n in zip((rows, cols), image.shape, strict=True)))
     cupping = rng.uniform(0, 0.1) * ((radius / max(image.shape)) ** 2 - 0.5)
@@ -138,15 +141,16 @@ def _disturb_xct(image: Grid, strength: float, rng: np.random.Generator) -> Grid
         projection = ndimage.gaussian_filter1d(rng.standard_normal(int(along.max()) + 2), 1.5)
         streaks += np.interp(along, np.arange(len(projection)), projection)
     noise = rng.uniform(0.02, 0.07) * _filtered_noise(image.shape, rng)
-    return image + strength * XCT_GREY * 0.6 * (cupping + rings + rng.uniform(0.01, 0.04) * streaks + noise)
+    wrong: Grey = cupping + rings + rng.uniform(0.01, 0.04) * streaks + noise
+    return image + strength * XCT_GREY * 0.6 * wrong
 
 
-def _see_optical(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grid:
+def _see_optical(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) -> Grey:
     """Each colour through its own point spread, at best that of a dry objective of aperture 0.9.
 
-    Source: σ = 0.21·λ/NA fits the Airy disc (Zhang et al., Appl. Opt. 46 (2007) 1819).
+    Source: Zhang et al., Appl. Opt. 46 (2007) 1819, Gaussian in place of the Airy disc, σ = √2·λ/(2π·NA).
     """
-    sharpest = 0.21 / BEST_APERTURE / pixel_nm  # σ over wavelength [px/nm]
+    sharpest = np.sqrt(2) / (2 * np.pi * BEST_APERTURE) / pixel_nm  # σ over wavelength [px/nm]
     blur = max(sharpest, rng.uniform(0.5, 1.0) / 532)
     polished = specimen.reflection + 0.03 * _rough(specimen, 1.0, rng)
     tint = rng.normal(0, 0.08, len(COLOURS))
@@ -157,7 +161,7 @@ def _see_optical(specimen: Specimen, pixel_nm: float, rng: np.random.Generator) 
     return _exposed(grey, rng)
 
 
-def _disturb_optical(image: Grid, strength: float, rng: np.random.Generator) -> Grid:
+def _disturb_optical(image: Grey, strength: float, rng: np.random.Generator) -> Grey:
     rows, cols = (np.linspace(-1, 1, n, dtype=np.float32) for n in image.shape)
     off = rng.uniform(-0.3, 0.3, 2)
     away2 = ((rows[:, None] - off[0]) ** 2 + (cols - off[1]) ** 2) / 2
@@ -172,37 +176,38 @@ def _disturb_optical(image: Grid, strength: float, rng: np.random.Generator) -> 
     return _counted(image / 255 * light, electrons / strength**2, rng) * 255
 
 
-def _rough(specimen: Specimen, amount: float, rng: np.random.Generator) -> Grid:
+def _rough(specimen: Specimen, amount: float, rng: np.random.Generator) -> Grey:
     """Fine texture of every real surface: self-affine, without a size of its own."""
     shape = specimen.depth_px.shape
-    field: Grid = rng.uniform(0.2, 1) * amount * rough_field(
+    field: Grey = rng.uniform(0.2, 1) * amount * rough_field(
         (shape[0], shape[1]), 1.0, longest_nm=max(shape) / 20, shortest_nm=0.6, slope=2.5, rng=rng
     )  # fmt: skip
     return field
 
 
-def _exposed(image: Grid, rng: np.random.Generator) -> Grid:
+def _exposed(image: Grey, rng: np.random.Generator) -> Grey:
     """Grey values of 8 bit, set by contrast and brightness so that little is cut off."""
     low, high = np.percentile(image, [0.5, 99.5])
     black, white = rng.uniform(10, 50), rng.uniform(190, 245)
-    grey: Grid = np.clip(black + (white - black) * (image - low) / (high - low or 1.0), 0, 255).astype(np.float32)
+    grey: Grey = np.clip(black + (white - black) * (image - low) / (high - low or 1.0), 0, 255).astype(np.float32)
     return grey
 
 
-def _counted(share: NDArray[Any], most: float, rng: np.random.Generator) -> Grid:
+def _counted(share: NDArray[Any], most: float, rng: np.random.Generator) -> Grey:
     """The share of `most` electrons after they were counted."""
-    counted: Grid = (rng.poisson(np.maximum(share, 0) * most) / most).astype(np.float32)
+    most = min(most, 1e12)  # more is no noise, and no whole number of 64 bit
+    counted: Grey = (rng.poisson(np.maximum(share, 0) * most) / most).astype(np.float32)
     return counted
 
 
-def _filtered_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
+def _filtered_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Grey:
     """Noise of a filtered back projection, of variance 1: its power rises with the frequency, up to the filter's end.
 
     Source: Riederer et al., Phys. Med. Biol. 23 (1978) 446.
     """
     frequency = np.hypot(fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])).astype(np.float32)
     ramp = np.sqrt(frequency) * np.exp(-((frequency / rng.uniform(0.15, 0.3)) ** 2))
-    noise: Grid = fft.irfft2(fft.rfft2(rng.standard_normal(shape, np.float32)) * ramp, s=shape)
+    noise: Grey = fft.irfft2(fft.rfft2(rng.standard_normal(shape, np.float32)) * ramp, s=shape)
     return noise / max(float(noise.std()), 1e-12)
 
 

@@ -5,14 +5,15 @@ scene          classes                       objects                 size
 =============  ============================  ======================  ===========================================
 grains         grain, boundary               grains                  diameter of a grain
 pores          matrix, pore                  pores                   diameter of a pore
-cracks         matrix, crack                 cracks with branches    opening at the root
+cracks         matrix, crack                 cracks with branches    widest opening
 spherulites    spherulite, impingement       spherulites             diameter of a spherulite
 particles      substrate, particle           particles               diameter of a particle
-melt pools     melt pool, boundary           melt pools              width of a pool
+meltpools      melt pool, boundary           melt pools              width of a pool
 =============  ============================  ======================  ===========================================
 
-Truth is where the thing is, not where an instrument would show it: an AFM tip widens a particle, its mask stays. How
-specimens are drawn and the sub-pixel rule are in `specimens.py`, the instruments in `looks.py`.
+Grains, spherulites and melt pools are told apart by their boundaries, which belong to none of them. Truth is where
+the thing is, not where an instrument would show it: an AFM tip widens a particle, its mask stays. How specimens
+are drawn and the sub-pixel rule are in `specimens.py`, the instruments in `looks.py`.
 
 Melt pools are wider than an AFM scans and hardly differ in density: in the looks of AFM and XCT they are drawn as
 they would look, though hardly anybody records them so.
@@ -115,9 +116,8 @@ def draw_scene(
     part = None if wanted is None else _between("share", wanted, kind.possible, shares)
     specimen = kind.draw(shape, across_px, part, geometry)
     pixel_nm = across_nm / across_px
-    settings = dict(
-        scene=name, look=look, shape=list(shape), strength=strength, size_px=across_px, size_nm=across_nm, share=part
-    )
+    drawn = {"strength": strength, "size_px": across_px, "size_nm": across_nm, "share": part}
+    settings = {"scene": name, "look": look, "shape": list(shape), **drawn}
     made = Provenance("epistem.synth.scenes.draw_scene", __version__, settings, seed=seed)
     micrograph = Micrograph(
         instrument(specimen, pixel_nm, strength, rng=sight),
@@ -223,7 +223,7 @@ SCENES = Table(
         "cracks": f"{_HERE}:CRACKS",
         "spherulites": f"{_HERE}:SPHERULITES",
         "particles": f"{_HERE}:PARTICLES",
-        "melt pools": f"{_HERE}:MELT_POOLS",
+        "meltpools": f"{_HERE}:MELT_POOLS",
     },
 )
 LOOKS = Table(

@@ -10,7 +10,6 @@ class covers when its edge is straight within the pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from epistem.synth.foil import rough_field, smooth_field
-
-Grid = NDArray[np.float32]
-Shape = tuple[int, int]
+from epistem.synth.pixels import Grey
+from epistem.synth.tessellate import Shape, Value, bent, centres, compete, spread, way_from
 
 FAR = np.float32(10)  # in units of an object's radius: where no object is near
 LINE_PX = (1.6, 3.2)  # width of a line where no share is asked for: under 1.4 px it breaks up into loose pixels
@@ -38,12 +36,12 @@ class Specimen(NamedTuple):
         reflection: of light, -1 to 1.
     """
 
-    depth_px: Grid
+    depth_px: Grey
     objects: NDArray[np.int32]
-    relief_px: Grid
-    emission: Grid
-    density: Grid
-    reflection: Grid
+    relief_px: Grey
+    emission: Grey
+    density: Grey
+    reflection: Grey
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -52,25 +50,16 @@ class Specimen(NamedTuple):
         return inside
 
 
-class Nearest(NamedTuple):
-    """At each pixel: the lowest value, the second lowest, and whose they are (-1 where nobody's)."""
-
-    best: Grid
-    second: Grid
-    winner: NDArray[np.int32]
-    runner_up: NDArray[np.int32]
-
-
 def grains(shape: Shape, size_px: float, share: float | None, rng: np.random.Generator) -> Specimen:
     """Polycrystal: a Laguerre tessellation with curved boundaries and thermal grooves; the class is the boundary.
 
     Source: Lautensack & Zuyev, Adv. Appl. Probab. 40 (2008) 630, for Laguerre tessellations as grain structures.
     """
-    at = _bent(shape, 0.1 * size_px, 0.4 * size_px, rng)
-    sites = _spread(shape, size_px, rng)
+    at = bent(shape, 0.1 * size_px, 0.4 * size_px, rng)
+    sites = spread(shape, size_px, rng)
     weight = np.square(size_px * rng.normal(0, 0.25, len(sites))).astype(np.float32)
-    first = _compete(at, sites, 2.2 * size_px, lambda i, down, across: down**2 + across**2 - weight[i])
-    (down, across), (down2, across2) = (_from(sites, who, at) for who in (first.winner, first.runner_up))
+    first = compete(at, sites, 2.2 * size_px, lambda i, down, across: down**2 + across**2 - weight[i])
+    (down, across), (down2, across2) = (way_from(sites, who, at) for who in (first.winner, first.runner_up))
     apart = np.sqrt((down - down2) ** 2 + (across - across2) ** 2)
     to_boundary = (first.second - first.best) / (2 * np.maximum(apart, np.float32(1e-3)))
     depth = _line(to_boundary, size_px, share, rng)
@@ -94,14 +83,13 @@ def pores(shape: Shape, size_px: float, share: float, rng: np.random.Generator) 
     """Rounded pores of lognormal size, some grown together; the class is the pore."""
     number = max(1, round(-np.log1p(-share) * shape[0] * shape[1] / (np.pi / 4 * size_px**2 * np.exp(0.35**2))))
     radius = size_px / 2 * rng.lognormal(0, 0.35, number)
-    first = _compete(_centres(shape), rng.random((number, 2)) * shape, 3 * radius.max(), _blobs(radius, 0.25, rng))
-    level, depth = _fill(first, radius, share)
+    level, depth, who = _fill(rng.random((number, 2)) * shape, radius, share, _blobs(radius, 0.25, rng), shape)
     cover = covered(depth)
-    bowl = -0.8 * radius.astype(np.float32)[first.winner] * np.sqrt(np.maximum(1 - level**2, 0))
+    bowl = -0.8 * radius.astype(np.float32)[who] * np.sqrt(np.maximum(1 - level**2, 0))
     matrix = 0.15 * smooth_field(shape, 1.0, 2 * size_px, rng)
     return Specimen(
         depth,
-        np.where(depth > 0, first.winner + 1, 0).astype(np.int32),
+        np.where(depth > 0, who + 1, 0).astype(np.int32),
         bowl,
         _mix(0.1 + matrix, -1.1 + 0.25 * level, cover),
         _mix(0.3, -1.0, cover),
@@ -110,7 +98,7 @@ def pores(shape: Shape, size_px: float, share: float, rng: np.random.Generator) 
 
 
 def cracks(shape: Shape, size_px: float, share: float, rng: np.random.Generator) -> Specimen:
-    """Kinked cracks that branch and taper; the class is the crack, its size the opening at the root."""
+    """Kinked cracks that branch and taper; the class is the crack, its size the widest opening."""
     points = _crack_points(shape, size_px, share, rng)
     distance, which = _near_points(shape, points[:, :2], 4 * size_px + 3)
     half = np.append(points[:, 2], 1.0).astype(np.float32)[which]
@@ -134,11 +122,11 @@ def spherulites(shape: Shape, size_px: float, share: float | None, rng: np.rando
 
     Nuclei come one after another and all grow at one speed (Johnson & Mehl), so the lines are hyperbolas.
     """
-    sites = _spread(shape, size_px, rng)
+    sites = spread(shape, size_px, rng)
     born = (0.4 * size_px * rng.random(len(sites))).astype(np.float32)
-    at = _bent(shape, 0.02 * size_px, 0.2 * size_px, rng)
-    first = _compete(at, sites, 2.2 * size_px, lambda i, down, across: np.sqrt(down**2 + across**2) + born[i])
-    (down, across), (down2, across2) = (_from(sites, who, at) for who in (first.winner, first.runner_up))
+    at = bent(shape, 0.02 * size_px, 0.2 * size_px, rng)
+    first = compete(at, sites, 2.2 * size_px, lambda i, down, across: np.sqrt(down**2 + across**2) + born[i])
+    (down, across), (down2, across2) = (way_from(sites, who, at) for who in (first.winner, first.runner_up))
     radius, radius2 = (np.sqrt(r**2 + c**2) + np.float32(1e-3) for r, c in ((down, across), (down2, across2)))
     # How fast the lead of the first shrinks towards the line, where the two fronts meet.
     closing = np.sqrt((down / radius - down2 / radius2) ** 2 + (across / radius - across2 / radius2) ** 2)
@@ -164,15 +152,14 @@ def spherulites(shape: Shape, size_px: float, share: float | None, rng: np.rando
 def particles(shape: Shape, size_px: float, share: float, rng: np.random.Generator) -> Specimen:
     """Rounded particles on a substrate, most of them in touch with others; the class is the particle."""
     sites, radius = _touching(shape, size_px, share, rng)
-    first = _compete(_centres(shape), sites, 3 * radius.max(), _blobs(radius, 0.07, rng))
-    level, depth = _fill(first, radius, share)
+    level, depth, who = _fill(sites, radius, share, _blobs(radius, 0.07, rng), shape)
     cover = covered(depth)
     round_ = np.sqrt(np.maximum(1 - level**2, 0))
-    grey = rng.normal(0, 0.12, len(sites)).astype(np.float32)[first.winner]
+    grey = rng.normal(0, 0.12, len(sites)).astype(np.float32)[who]
     return Specimen(
         depth,
-        np.where(depth > 0, first.winner + 1, 0).astype(np.int32),
-        cover * radius.astype(np.float32)[first.winner] * (1 + round_),
+        np.where(depth > 0, who + 1, 0).astype(np.int32),
+        cover * radius.astype(np.float32)[who] * (1 + round_),
         _mix(-0.75, 0.1 + grey - 0.15 * round_, cover),
         _mix(-0.9, 0.5 + 0.3 * grey, cover),
         _mix(-0.6, 0.25 + grey + 0.5 * (round_ - 0.5), cover),
@@ -186,7 +173,7 @@ def melt_pools(shape: Shape, size_px: float, share: float | None, rng: np.random
     """
     depth_px = size_px * rng.uniform(0.4, 0.7)
     layer, hatch = depth_px * rng.uniform(0.33, 0.5), size_px * rng.uniform(0.5, 0.65)
-    rows, cols = _bent(shape, 0.015 * size_px, 0.15 * size_px, rng)
+    rows, cols = bent(shape, 0.015 * size_px, 0.15 * size_px, rng)
     to_edge = np.full(shape, np.inf, np.float32)
     pool = np.zeros(shape, np.int32)
     tops = np.arange(shape[0] + depth_px, -2 * depth_px, -layer)
@@ -214,113 +201,68 @@ def melt_pools(shape: Shape, size_px: float, share: float | None, rng: np.random
     )
 
 
-def covered(depth_px: Grid) -> Grid:
-    """Share of each pixel that the class covers, where its edge is straight within the pixel."""
-    return np.clip(0.5 + depth_px, 0, 1).astype(np.float32)
+def covered(depth_px: Grey) -> Grey:
+    """Share of each pixel that the class covers, where its edge is straight within the pixel.
 
-
-def _mix(outside: Grid | float, inside: Grid | float, cover: Grid) -> Grid:
-    return np.asarray(outside + cover * (np.subtract(inside, outside)), np.float32)
-
-
-def _centres(shape: Shape) -> tuple[Grid, Grid]:
-    rows, cols = np.indices(shape, np.float32)
-    return rows + 0.5, cols + 0.5
-
-
-def _bent(shape: Shape, by_px: float, length_px: float, rng: np.random.Generator) -> tuple[Grid, Grid]:
-    """Pixel centres, moved by a smooth field: what is straight on them is curved in the image."""
-    rows, cols = _centres(shape)
-    down, across = (by_px * smooth_field(shape, 1.0, length_px, rng) for _ in range(2))
-    return rows + down, cols + across
-
-
-def _spread(shape: Shape, size_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Sites (n, 2) one for each disc's area, one to a square, also beyond the border: what lies there reaches in."""
-    cell = size_px * np.sqrt(np.pi / 4)
-    rows, cols = (np.arange(-2, np.ceil(n / cell) + 2) for n in shape)
-    corners = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
-    sites: NDArray[np.float64] = cell * (corners + rng.random(corners.shape))
-    return sites
-
-
-def _compete(
-    at: tuple[Grid, Grid], sites: NDArray[np.float64], reach_px: float, value: Callable[[int, Grid, Grid], Grid]
-) -> Nearest:
-    """Who has the lowest value at each pixel, of those within reach.
-
-    Args:
-        at: rows and columns of the pixels.
-        sites: (n, 2).
-        reach_px: no site counts farther away than this, along rows or columns.
-        value: called with the site's number and the way down and across from it.
+    Of lines under 1 px, as a very small share makes them, it is too much.
     """
-    shape = at[0].shape
-    best, second = (np.full(shape, np.inf, np.float32) for _ in range(2))
-    winner, runner_up = (np.full(shape, -1, np.int32) for _ in range(2))
-    low = np.clip(np.floor(sites - reach_px), 0, shape).astype(int)
-    high = np.clip(np.ceil(sites + reach_px), 0, shape).astype(int)
-    for i, ((r0, c0), (r1, c1)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-        if r0 >= r1 or c0 >= c1:
-            continue
-        here = np.s_[r0:r1, c0:c1]
-        come = value(i, at[0][here] - np.float32(sites[i, 0]), at[1][here] - np.float32(sites[i, 1]))
-        wins, is_second = come < best[here], come < second[here]
-        runner_up[here] = np.where(wins, winner[here], np.where(is_second, i, runner_up[here]))
-        second[here] = np.where(wins, best[here], np.minimum(second[here], come))
-        winner[here][wins] = i
-        np.minimum(best[here], come, out=best[here])
-    return Nearest(best, second, winner, runner_up)
+    cover: Grey = np.clip(0.5 + depth_px, 0, 1)
+    return cover
 
 
-def _from(sites: NDArray[np.float64], who: NDArray[np.int32], at: tuple[Grid, Grid]) -> tuple[Grid, Grid]:
-    """The way down and across to each pixel from its site."""
-    rows, cols = sites.T.astype(np.float32)
-    return at[0] - rows[who], at[1] - cols[who]
+def _mix(outside: Grey | float, inside: Grey | float, cover: Grey) -> Grey:
+    return np.asarray(outside + cover * np.subtract(inside, outside), np.float32)
 
 
-def _blobs(
-    radius: NDArray[np.float64], uneven: float, rng: np.random.Generator
-) -> Callable[[int, Grid, Grid], Grid]:
+def _blobs(radius: NDArray[np.float64], uneven: float, rng: np.random.Generator) -> Value:
     """Distance from the centre over the outline's, which is an ellipse with a third lobe."""
     lobes = uneven * rng.normal(0, 1, (len(radius), 4)).clip(-1.5, 1.5) * [0.7, 0.7, 0.35, 0.35]
     lobes = lobes.astype(np.float32)
 
-    def value(i: int, down: Grid, across: Grid) -> Grid:
+    def value(i: int, down: Grey, across: Grey) -> Grey:
         a, b, c, d = lobes[i]
         square = down * down + across * across + np.float32(1e-6)
         away = np.sqrt(square)
         cos2, sin2 = (across * across - down * down) / square, 2 * across * down / square
         cos, sin = across / away, down / away
         outline = 1 + a * cos2 + b * sin2 + c * (cos2 * cos - sin2 * sin) + d * (sin2 * cos + cos2 * sin)
-        level: Grid = away / (np.float32(radius[i]) * np.maximum(outline, np.float32(0.3)))
+        level: Grey = away / (np.float32(radius[i]) * np.maximum(outline, np.float32(0.3)))
         return level
 
     return value
 
 
-def _below(level: Grid, share: float) -> np.float32:
+def _below(level: Grey, share: float) -> np.float32:
     """The level under which this share of the pixels lies."""
     count = min(max(round(share * level.size), 1), level.size - 1)
     return np.float32(np.partition(level, count, axis=None)[count])
 
 
-def _fill(first: Nearest, radius: NDArray[np.float64], share: float) -> tuple[Grid, Grid]:
-    """Objects grown or shrunk alike until they cover the share: level (1 on the outline), and depth inside [px]."""
+def _fill(
+    sites: NDArray[np.float64], radius: NDArray[np.float64], share: float, value: Value, shape: Shape
+) -> tuple[Grey, Grey, NDArray[np.int32]]:
+    """Objects grown or shrunk alike until they cover the share.
+
+    Returns:
+        Level (1 on the outline, 0 in the centre), depth inside [px], and the number of the object that is nearest.
+    """
+    # Few may have to grow a lot, many differ little from what was drawn.
+    reach = 3 * float(radius.max()) if len(radius) > 20 else 2.0 * max(shape)
+    first = compete(centres(shape), sites, reach, value)
     full = _below(first.best, share)
     level = np.minimum(first.best / full, FAR)
-    return level, (1 - level) * full * radius.astype(np.float32)[first.winner]
+    return level, (1 - level) * full * radius.astype(np.float32)[first.winner], first.winner
 
 
-def _line(distance: Grid, size_px: float, share: float | None, rng: np.random.Generator) -> Grid:
+def _line(distance: Grey, size_px: float, share: float | None, rng: np.random.Generator) -> Grey:
     """Depth inside a line [px], from the distance to its middle: of the share asked for, or of a width by chance."""
     width = rng.uniform(*LINE_PX)  # drawn in any case, so that a share changes nothing but the line
     half = np.float32(width / 2) if share is None else _below(distance, share)
-    depth: Grid = half - np.minimum(distance, np.float32(4 * size_px))
+    depth: Grey = half - np.minimum(distance, np.float32(4 * size_px))
     return depth
 
 
-def _lamellae(angle: Grid, radius: Grid, owner: NDArray[np.int32], rng: np.random.Generator) -> Grid:
+def _lamellae(angle: Grey, radius: Grey, owner: NDArray[np.int32], rng: np.random.Generator) -> Grey:
     """Radial stripes that fork where their spacing has doubled, -1 to 1."""
     spacing = rng.uniform(4, 7)
     turns = np.log2(np.maximum(2 * np.pi * radius / spacing, 4)).astype(np.float32)
@@ -331,7 +273,7 @@ def _lamellae(angle: Grid, radius: Grid, owner: NDArray[np.int32], rng: np.rando
     inner, outer = (
         np.cos(np.exp2(octave + k) * angle + wavy + phase[(octave + k).astype(int), owner]) for k in (0, 1)
     )
-    stripes: Grid = (1 - part) * inner + part * outer
+    stripes: Grey = (1 - part) * inner + part * outer
     return stripes
 
 
@@ -354,7 +296,7 @@ def _touching(
 
 
 def _melt(
-    rows: Grid, cols: Grid, to_edge: Grid, pool: NDArray[np.int32], number: int,
+    rows: Grey, cols: Grey, to_edge: Grey, pool: NDArray[np.int32], number: int,
     outline: tuple[float, float, float, float],
 ) -> None:  # fmt: skip
     """One more pool: what it melts is its own, and its edge is the nearest to what lies just outside."""
@@ -373,40 +315,58 @@ def _melt(
     pool[here][melted] = number
 
 
+class _Tip(NamedTuple):
+    """Where a crack goes on: place [px], heading [rad], width over the widest, number of the crack."""
+
+    row: float
+    col: float
+    heading: float
+    width: float
+    crack: int
+
+
 def _crack_points(shape: Shape, size_px: float, share: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Points half a pixel apart along every crack, (n, 4): row, column, half width [px], number of the crack."""
+    """Points half a pixel apart along every crack and branch, (n, 4): row, column, half width [px], its number."""
     wanted = 2 * share * shape[0] * shape[1] / (0.75 * size_px)
     paths: list[NDArray[np.float64]] = []
-    waiting: list[tuple[float, float, float, float, int]] = []
-    length, trees = 0, 0
+    tips: list[_Tip] = []
+    length, number = 0, 0
     while length < 0.9 * wanted and len(paths) < 500:
-        if not waiting:
+        if not tips:
             # From anywhere to anywhere else, so that few leave the image soon.
-            at, to = rng.random((2, 2)) * shape
-            waiting.append((at[0], at[1], np.arctan2(*(to - at)), 1.0, trees))
-            trees += 1
-        row, col, heading, width, tree = waiting.pop(0)
-        longest = 2 * max(shape) * width * rng.uniform(0.4, 1.0)
-        steps = max(4, int(min(longest, wanted - length)))
-        # Straight runs of about 9 px with kinks between them: a crack goes from weak point to weak point.
-        kinks = np.cumsum((rng.random(steps) < 1 / 18) * rng.normal(0, 0.5, steps))
-        turn = heading + kinks - 0.7 * np.linspace(0, 1, steps) * (kinks[-1])
-        rows, cols = row + np.cumsum(np.sin(turn)) / 2, col + np.cumsum(np.cos(turn)) / 2
-        uneven = 1 + 0.2 * ndimage.gaussian_filter1d(rng.standard_normal(steps), 6, mode="nearest") * 6**0.5
-        taper = width * (1 - 0.75 * np.linspace(0, 1, steps) ** 2) * np.maximum(uneven, 0.5)
-        half = np.maximum(size_px / 2 * taper, 0.75)
-        inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
-        path = np.column_stack([rows, cols, half, np.full(steps, tree)])[np.logical_and.accumulate(inside)]
+            start, end = rng.random((2, 2)) * shape
+            tips.append(_Tip(start[0], start[1], np.arctan2(*(end - start)), 1.0, number))
+            number += 1
+        tip = tips.pop(0)
+        steps = min(2 * max(shape) * tip.width * rng.uniform(0.4, 1.0), wanted - length)
+        path, heading = _grown(tip, max(4, int(steps)), size_px, shape, rng)
         paths.append(path)
         length += len(path)
-        if width > 0.4:
-            for at_step in np.flatnonzero(rng.random(len(path)) < 1 / 90):
+        if tip.width > 0.4:
+            for at in np.flatnonzero(rng.random(len(path)) < 1 / 90):
                 aside = rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-                waiting.append((rows[at_step], cols[at_step], turn[at_step] + aside, 0.65 * width, tree))
+                tips.append(_Tip(path[at, 0], path[at, 1], heading[at] + aside, 0.65 * tip.width, tip.crack))
     return np.concatenate(paths)
 
 
-def _near_points(shape: Shape, points: NDArray[np.float64], reach_px: float) -> tuple[Grid, NDArray[np.int64]]:
+def _grown(
+    tip: _Tip, steps: int, size_px: float, shape: Shape, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of a crack, and its heading at each; it ends where it leaves the image."""
+    # Straight runs of about 9 px with kinks between them: a crack goes from weak point to weak point.
+    run = np.cumsum(rng.random(steps) < 1 / 18)
+    heading = tip.heading + rng.normal(0, 0.4, run[-1] + 1)[run] + 0.015 * np.cumsum(rng.standard_normal(steps))
+    rows, cols = tip.row + np.cumsum(np.sin(heading)) / 2, tip.col + np.cumsum(np.cos(heading)) / 2
+    # A crack is widest in its middle, a branch where it leaves.
+    opening = tip.width * (1 - 0.75 * np.linspace(-1 if tip.width == 1 else 0, 1, steps) ** 2)
+    uneven = 1 + 0.5 * ndimage.gaussian_filter1d(rng.standard_normal(steps), 6, mode="nearest")
+    half = np.maximum(size_px / 2 * opening * uneven, LINE_PX[0] / 2)
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    stays = np.logical_and.accumulate(inside)
+    return np.column_stack([rows, cols, half, np.full(steps, tip.crack)])[stays], heading[stays]
+
+
+def _near_points(shape: Shape, points: NDArray[np.float64], reach_px: float) -> tuple[Grey, NDArray[np.int64]]:
     """Distance to the nearest point within reach, and which; infinite and len(points) beyond."""
     close = np.zeros(shape, bool)
     close[tuple(points.astype(int).T)] = True

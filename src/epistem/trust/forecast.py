@@ -133,9 +133,9 @@ class Forecaster:
             # No object asked for: no recall. Left out, as it is where nothing is kept.
             known = kept & np.isfinite(truth[target].to_numpy())
             rows, goal = table[known], truth.loc[known, target].to_numpy(float)
-            self.regressors[target] = self._regressor().fit(rows, goal)
+            self.regressors[target] = self._regressor(target).fit(rows, goal)
             if intervals:
-                said = self._held_out(rows, goal, fold[known])
+                said = self._held_out(target, rows, goal, fold[known])
                 self.spans[target] = Spans.fitted(rows, goal, said, fold[known], self.how.coverage, self.how.seed)
         for score, one in zip(self.how.scores, tables, strict=True):
             signals = _signals(one[one["n"] > 0]).dropna(axis=1, how="all")
@@ -145,7 +145,8 @@ class Forecaster:
                 self.typicality[score] = Typicality.of(signals, unlike[unlike["n"] > 0])
         image_alone = _of_image(tables[0]).dropna(axis=1, how="all")
         if image_alone.shape[1]:
-            self.typicality[IMAGE_ALONE] = Typicality.of(image_alone)
+            unlike = forecast_table(others, self.how.scores[0], np.zeros(len(others.objects)), self.how.parts)
+            self.typicality[IMAGE_ALONE] = Typicality.of(image_alone, unlike)
         self.reference_n = int(mine.images["image"].nunique())
         return self
 
@@ -206,8 +207,9 @@ class Forecaster:
     def _interval(self, one: Expected) -> Interval:
         return Interval(float(one.low[0]), float(one.value[0]), float(one.high[0]), self.how.coverage)
 
-    def _regressor(self) -> Regressor:
-        return Regressor(self.how.rounds, self.how.trees, self.how.seed, copies=len(self.how.scores))
+    def _regressor(self, target: str) -> Regressor:
+        how = self.how
+        return Regressor(how.rounds, how.trees, how.seed, copies=len(how.scores), expected=f"e_{target}")
 
     def _held_out_probability(self, cases: Cases, fold: NDArray[np.int64]) -> Floats:
         """Of each object, by a model that has not seen its image."""
@@ -219,11 +221,12 @@ class Forecaster:
             probability[of_object == k] = model.predict(cases.where(fold == k))
         return probability
 
-    def _held_out(self, table: pd.DataFrame, goal: Floats, fold: NDArray[np.int64]) -> Floats:
+    def _held_out(self, target: str, table: pd.DataFrame, goal: Floats, fold: NDArray[np.int64]) -> Floats:
         said = np.empty(len(goal))
         for k in range(fold.max() + 1):
             if (fold == k).any():
-                said[fold == k] = self._regressor().fit(table[fold != k], goal[fold != k]).predict(table[fold == k])
+                learnt = self._regressor(target).fit(table[fold != k], goal[fold != k])
+                said[fold == k] = learnt.predict(table[fold == k])
         return said
 
 

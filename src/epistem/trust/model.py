@@ -130,7 +130,7 @@ def _forecaster(content: Mapping[str, Any]) -> Forecaster:
     for name in TARGETS:
         boosted, randomised = content["regressors"][name]
         made.regressors[name] = Regressor.of(
-            _checked(boosted, HistGradientBoostingRegressor), _checked(randomised, ExtraTreesRegressor)
+            _checked(boosted, HistGradientBoostingRegressor), _checked(randomised, ExtraTreesRegressor), f"e_{name}"
         )
     for name, (error, *arrays) in content["spans"].items():
         expected = _checked(error, HistGradientBoostingRegressor)

@@ -17,19 +17,27 @@ Floats = NDArray[np.float64]
 BINS = 3
 # Under it an interval would promise more than any forecast of an image's F1 has kept.
 _LEAST_ERROR = 0.02
+# Of 0, a half and 1, chosen on the cases of the shipped forecast: half is as good as 0 on kinds that were seen, and
+# on a source left out 3 % better.
+_SHARE_EXPECTED = 0.5
 
 
 class Regressor:
-    """Mean of boosted and of extremely randomised trees: the two err in different ways.
+    """Mean of boosted and of extremely randomised trees, which err in different ways, on top of what was expected.
+
+    Trees cannot go beyond what they have seen: on a new kind of image they say what held for others. So they learn
+    what is left of the goal after half of what the counts let expect, which goes on holding.
 
     Args:
         rounds: of boosting.
         trees: randomised ones.
         seed: of both.
         copies: rows of the table that are of one case; leaves hold as many more.
+        expected: column of the table with the expectation, 0 to 1; without that column nothing is expected.
     """
 
-    def __init__(self, rounds: int, trees: int, seed: int = 0, *, copies: int = 1) -> None:
+    def __init__(self, rounds: int, trees: int, seed: int = 0, *, copies: int = 1, expected: str = "") -> None:
+        self.expected = expected
         self.boosted = HistGradientBoostingRegressor(
             learning_rate=0.05, max_iter=rounds, max_leaf_nodes=8, min_samples_leaf=15 * copies,
             l2_regularization=2.0, max_features=0.5, random_state=seed,
@@ -37,17 +45,18 @@ class Regressor:
         self.randomised = ExtraTreesRegressor(trees, min_samples_leaf=3 * copies, max_features=0.5, random_state=seed)
 
     @classmethod
-    def of(cls, boosted: HistGradientBoostingRegressor, randomised: ExtraTreesRegressor) -> Self:
+    def of(cls, boosted: HistGradientBoostingRegressor, randomised: ExtraTreesRegressor, expected: str) -> Self:
         """From fitted ones."""
-        made = cls(1, 1)
+        made = cls(1, 1, expected=expected)
         made.boosted, made.randomised = boosted, randomised
         return made
 
     def fit(self, table: pd.DataFrame, goal: Floats) -> Self:
         """Learn."""
         values = learnable(_values(table))
-        self.boosted.fit(values, goal)
-        self.randomised.fit(values, goal)
+        left = goal - self._offset(table)
+        self.boosted.fit(values, left)
+        self.randomised.fit(values, left)
         return self
 
     def predict(self, table: pd.DataFrame) -> Floats:
@@ -56,8 +65,14 @@ class Regressor:
         # Straight from the trees: for one image the forest takes ten times as long, all of it around them.
         trees = [tree.tree_.predict(values)[:, 0] for tree in self.randomised.estimators_]
         both = (self.boosted.predict(values) + np.mean(trees, axis=0)) / 2
-        mean: Floats = both.clip(0, 1)
+        mean: Floats = (both + self._offset(table)).clip(0, 1)
         return mean
+
+    def _offset(self, table: pd.DataFrame) -> Floats:
+        if self.expected not in table:
+            return np.zeros(len(table))
+        offset: Floats = _SHARE_EXPECTED * np.nan_to_num(table[self.expected].to_numpy(float))
+        return offset
 
 
 @dataclass
