@@ -301,5 +301,5 @@ def test_beyond_what_was_seen_a_forecast_follows_what_the_counts_let_expect() ->
     seen, new = rng.uniform(0.5, 1.0, 200), np.array([0.2, 0.4])
     tables = [pd.DataFrame({"e_f1": one, "noise": rng.random(len(one))}) for one in (seen, new)]
     following, bare = (Regressor(50, 20, expected=name).fit(tables[0], seen) for name in ("e_f1", ""))
-    assert bare.predict(tables[1]) == pytest.approx([0.5, 0.5], abs=0.05)
+    assert (bare.predict(tables[1]) > 0.5).all()
     assert np.diff(following.predict(tables[1])) == pytest.approx([0.1], abs=0.02)

@@ -216,6 +216,7 @@ def impossible_pairs(printed: pd.DataFrame, *, decimals: int = 3) -> pd.DataFram
 
 def _ratio(part: Floats, whole: Floats, table: Floats) -> Floats:
     ratio: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    ratio[in_neither(table)] = 1.0
     return ratio
 
 
