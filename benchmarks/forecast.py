@@ -43,6 +43,7 @@ FOREIGN = (
 )  # fmt: skip
 MOST = 20  # images of a folder, so that none outweighs the others
 GOOD = 0.7
+_PARTS = ("foreign", "real", "simulated", "overhead")
 TURNS = 7
 
 
@@ -66,16 +67,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="shipped", help="shipped, or a fitted forecast")
     parser.add_argument("--fields", type=Path, help="folder that keeps the held-out fields; temporary by default")
     parser.add_argument("--number", type=int, default=40, help="held-out fields of each set and severity")
+    parser.add_argument("--part", choices=_PARTS, action="append", help="only this; all unless told")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args(words)
     looker = Settings(forecast=asked.model).looker()
     if not isinstance(looker, Watched):
         print(f"skipped: {looker.why_no_forecast}")
         return 0
-    measure_foreign(looker, dry=asked.dry)
-    measure_real(looker, dry=asked.dry)
+    parts = asked.part or _PARTS
+    if "foreign" in parts:
+        measure_foreign(looker, dry=asked.dry)
+    if "real" in parts:
+        measure_real(looker, dry=asked.dry)
     with tempfile.TemporaryDirectory() as temporary:
-        measure_simulated(looker, asked.fields or Path(temporary), asked.number, dry=asked.dry)
+        folder = asked.fields or Path(temporary)
+        if "simulated" in parts:
+            measure_simulated(looker, folder, asked.number, dry=asked.dry)
+        if "overhead" in parts:
+            _overhead(looker, next(iter(groups(folder, asked.number)[0].fields())).micrograph, dry=asked.dry)
     return 0
 
 
@@ -166,12 +175,11 @@ def measure_real(looker: Watched, *, dry: bool) -> None:
 
 
 def measure_simulated(looker: Watched, folder: Path, number: int, *, dry: bool) -> None:
-    """Good held-out images accepted, error and coverage there, and what forecasting costs."""
+    """Good held-out images accepted, error and coverage there, and what becomes of the quantities."""
     carried: list[Carried] = []
-    rows, said, first = [], [], None
+    rows, said = [], []
     for group in groups(folder, number):
         for field in group.fields():
-            first = first or field.micrograph
             found, forecast = looker.look(field.micrograph)
             truth = match(found, field.asked, method="score-greedy", ambiguous=field.ambiguous)
             said.append(Said(field.micrograph.name, forecast, decide(forecast, looker.limits)[0]))
@@ -198,8 +206,6 @@ def measure_simulated(looker: Watched, folder: Path, number: int, *, dry: bool) 
         "forecast.sim_coverage", _binomial(inside, len(spans)), target="reported", command=COMMAND, data=data, dry=dry
     )
     _measure_carried(carried, dry=dry)
-    assert first is not None
-    _overhead(looker, first, dry=dry)
 
 
 FOIL_NM = 100.0

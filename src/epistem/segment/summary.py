@@ -203,7 +203,7 @@ def _tables(counts: ArrayLike, classes: Sequence[str]) -> Floats:
 
 def _draws(groups: Sequence[Hashable] | None, n: int, seed: int) -> Floats | None:
     """How often each of n images is in each draw of groups, (draws, n); None with fewer than two groups."""
-    index = np.arange(n) if True else pd.factorize(pd.Series(list(groups)))[0]
+    index = np.arange(n) if groups is None else pd.factorize(pd.Series(list(groups)))[0]
     if len(index) != n or (index < 0).any():
         raise RecordError(
             f"wanted one group for each of {n} images; got {len(index)}, {int((index < 0).sum())} unknown"
