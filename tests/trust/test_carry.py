@@ -98,14 +98,23 @@ def test_errors_of_opposite_sign_are_the_worst_case() -> None:
 
 
 def test_a_wrong_pixel_size_widens_nm_and_not_px() -> None:
-    _, sharp = carried(MANY)
-    _, vague = carried(MANY, micrograph=image(0.1))
+    exact = Assumed(0.0, 0.0)
+    _, sharp = carried(MANY, assumed=exact)
+    _, vague = carried(MANY, micrograph=image(0.1), assumed=exact)
     for name in ("density_per_um2", "mean_diameter_nm", "swelling_percent"):
         assert width(vague[f"corrected_{name}"]) > 1.05 * width(sharp[f"corrected_{name}"]), name
     for name in ("density_per_1e6_px", "mean_diameter_px"):
         assert width(vague[f"corrected_{name}"]) == width(sharp[f"corrected_{name}"]), name
     assert "pixel size ± 10 %" in vague["corrected_mean_diameter_nm"].note
     assert "error of the pixel size unknown" in sharp["corrected_mean_diameter_nm"].note
+
+
+def test_what_masks_measure_wrongly_widens_sizes_and_not_numbers() -> None:
+    exact, wrong = (carried(MANY, assumed=Assumed(sizing_error=one))[1] for one in (0.0, 0.3))
+    for name in ("mean_diameter_nm", "mean_diameter_px", "swelling_percent"):
+        assert width(wrong[f"corrected_{name}"]) > 1.5 * width(exact[f"corrected_{name}"]), name
+    assert width(wrong["corrected_density_per_um2"]) == width(exact["corrected_density_per_um2"])
+    assert "measured diameters ± 30 %" in wrong["corrected_mean_diameter_px"].note
 
 
 def test_each_note_names_what_is_assumed_of_that_number_alone() -> None:
@@ -213,7 +222,7 @@ def test_a_drawn_share_has_the_intervals_ends_and_its_value_as_quantiles() -> No
 
 
 def test_a_negative_factor_or_an_impossible_correlation_is_refused() -> None:
-    for settings in ({"size_factor": -0.1}, {"correlation": 1.5}):
+    for settings in ({"size_factor": -0.1}, {"sizing_error": -0.1}, {"correlation": 1.5}):
         with pytest.raises(SettingsError, match="correlation lies"):
             Assumed(**settings)
 
@@ -243,6 +252,7 @@ def trial(seed: int) -> dict[str, bool]:
     sigma = np.sqrt(np.log(1 + cv**2))
     diameter_px = d_px * np.exp(sigma * rng.standard_normal(right + false) - sigma**2 / 2)
     diameter_px[right:] *= f
+    diameter_px *= np.exp(Assumed().sizing_error * rng.standard_normal())
     n, pixel = right + false, np.exp(PIXEL_ERROR * rng.standard_normal())
     stated_nm, room = THICK_NM * (1 + FOIL_ERROR * rng.standard_normal()), WIDE[0] * WIDE[1] * THICK_NM
     # The pixel is stated as 1 nm and is `pixel` nm.

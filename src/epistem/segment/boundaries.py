@@ -72,7 +72,7 @@ def boundary(mask: ArrayLike, *, valid: Mask | None = None) -> Mask:
     """Pixels of the mask with a neighbour (by face) outside it; those not `valid` are neither."""
     inside = np.asarray(mask, bool)
     counted = np.ones(inside.shape, bool) if valid is None else valid
-    rim: Mask = inside & counted & ~ndimage.binary_erosion(inside, border_value=1)
+    rim: Mask = inside & counted & ~ndimage.binary_erosion(inside | ~counted, border_value=1)
     return rim
 
 
