@@ -31,7 +31,7 @@ COMMAND = "python -m benchmarks.forecast_study"
 CASES = Path(__file__).parents[1] / "src/epistem/trust/shipped/published"
 SCORE = 0.1  # the study's
 _ALL = (*PARTS, *COSTLY)
-_PARTS = ("random", "grouped", "ablated", "from_scores_alone")
+_PARTS = ("random", "grouped", "ablated", "from_scores_alone", "ceiling")
 Floats = NDArray[np.float64]
 
 
@@ -80,7 +80,6 @@ class _Study:
                     target if not whose else "reported", about,
                 )  # fmt: skip
 
-        self._ceiling()
         more = self._ours([fold for fold in folds if not fold.repeat], "image", intervals=False, parts=_ALL)
         for target, kinds in (("f1", ("mae", "rmse", "r2")), ("recall", ("r2",)), ("precision", ("r2",))):
             for kind in kinds:
@@ -89,13 +88,20 @@ class _Study:
                 about = f"{self.data}, random five-fold; ours with three more looks of the detector"
                 self._tell(f"forecast.{name}.with_stability", value, "reported", about)
 
-    def _ceiling(self) -> None:
-        """Of the variance of recall, what is left beside the chance of which of few objects are found."""
+    def ceiling(self) -> None:
+        """Of the variance of recall, what is left beside the chance of which of few objects are found.
+
+        An image that asks for n objects of which a share r is found has by chance a variance of r(1 − r)/(n − 1),
+        without bias; one that asks for one object does not tell its own.
+        """
         recall, asked = self.truth["recall"], self.cases.images["asked"].to_numpy(float)
-        known = self.usable & np.isfinite(recall)
-        chance = np.mean(recall[known].mean() * (1 - recall[known].mean()) / asked[known])
-        share = Share(round(float(1 - chance / recall[known].var()), 4), None, None)
-        data = f"{self.data}; were each object found by chance, with the mean recall {recall[known].mean():.2f}"
+        known = self.usable & np.isfinite(recall) & (asked >= 2)
+        chance = recall[known] * (1 - recall[known]) / (asked[known] - 1)
+        rng, n = np.random.default_rng(0), int(known.sum())
+        drawn = [1 - chance[rows].mean() / recall[known][rows].var() for rows in rng.integers(0, n, (1000, n))]
+        value = 1 - chance.mean() / recall[known].var()
+        share = Share(*(round(float(one), 4) for one in (value, *np.quantile(drawn, (0.05, 0.95)))))
+        data = f"{n} of {len(self.cases)} cases, those that ask for two objects or more; images drawn again"
         self._tell("forecast.recall_r2.ceiling", share, "reported", data)
 
     def grouped(self) -> None:

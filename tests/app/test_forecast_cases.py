@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from epistem.app.forecast_plan import PLANS, Plan, Trial, published, shipped
-from epistem.core import Instances, Micrograph, Provenance, RecordError, TrainingError
+from epistem.core import Instances, Micrograph, Provenance, RecordError, SettingsError, TrainingError
 from epistem.detect import DETECTORS
 from epistem.synth.fields import Recipe
-from epistem.trust.cases import LEAST_CANDIDATE, Cases
+from epistem.trust.cases import FOREIGN, LEAST_CANDIDATE, Cases
 
 # Table 1 of the paper: train_test, of sets A (over- and underfocused), B and C.
 TABLE_1 = {
@@ -251,3 +251,26 @@ def test_as_many_as_asked_for_are_harmed_and_always_the_same(everywhere: None, t
     assert 6 <= sum(one.micrograph.id != field.micrograph.id for one in made) <= 18
     assert all(one.asked.shape == one.ambiguous.shape == one.micrograph.shape for one in made)
     assert all(len(one.asked) == len(field.asked) for one in made)
+
+
+def test_each_image_is_looked_at_again_through_the_trials_views(everywhere: None, tmp_path: Path) -> None:
+    plan = tiny(number=1)
+    looked = Plan((replace(plan.trials[0], views=("flip-cols", "noise")), plan.trials[1]))
+    images = make(looked, tmp_path).images
+    assert images.loc[0, ["st_f1_flip_cols", "st_f1_noise", "st_iou"]].notna().all()
+    assert images.loc[1, ["st_f1_flip_cols", "st_f1_noise", "st_iou"]].isna().all()
+
+
+def test_in_drawings_of_other_kinds_all_that_is_found_is_false(everywhere: None, tmp_path: Path) -> None:
+    trial = tiny().trials[0]
+    drawn = make(Plan((replace(trial, foreign=True, source=FOREIGN, split=FOREIGN),)), tmp_path)
+    assert drawn.images["asked"].tolist() == [0, 0]
+    assert not drawn.objects["right"].any()
+    assert len(drawn.own) == 0
+
+
+def test_a_plan_on_recorded_fields_without_any_says_what_to_give(everywhere: None, tmp_path: Path) -> None:
+    trial = tiny().trials[0]
+    recorded = Plan((replace(trial, recipe=replace(trial.recipe, on_backgrounds=1.0)),))
+    with pytest.raises(SettingsError, match="pass --spec"):
+        make(recorded, tmp_path)

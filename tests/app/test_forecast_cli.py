@@ -93,7 +93,9 @@ def small() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("epistem.trust.forecast.ObjectModel", Few)
-        patch.setattr(Forecaster, "_regressor", lambda self, target: Regressor(5, 5, self.how.seed))
+        patch.setattr(
+            Forecaster, "_regressor", lambda self, target: Regressor(5, 5, self.how.seed, expected=f"e_{target}")
+        )
         patch.setattr("epistem.trust.forecast._folds", lambda cases, how: folds_of(cases, replace(how, folds=2)))
         yield
 

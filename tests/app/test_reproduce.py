@@ -138,7 +138,7 @@ def test_where_nothing_was_found_all_say_zero_without_interval(study: Study) -> 
 
 def test_ours_of_a_left_out_split_has_learnt_from_the_others_alone(study: Study) -> None:
     rows = np.array(study.split) == "B_B"
-    how = How(scores=(0.1,), rounds=2, trees=2, folds=2, group="split")
+    how = How(scores=(0.1,), rounds=2, trees=2, folds=10, group="split")
     expected = Forecaster(how).fit(study.cases.where(~rows)).expect(study.cases.where(rows), 0.1)
     assert np.array_equal(study.first(OURS, "split")[rows], np.nan_to_num(expected["f1"].value))
     assert np.array_equal(study.first(OURS, "split", "recall_high")[rows], expected["recall"].high, equal_nan=True)

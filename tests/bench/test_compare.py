@@ -37,10 +37,10 @@ def test_means_are_those_of_groups_then_of_seeds() -> None:
 
 
 def test_the_noise_has_the_variance_of_a_mean_of_images_and_of_seeds() -> None:
-    table = scores_of(gaps={"a": 0.0, "b": 0.1}, seed_sd=0.05, seeds=5)
+    table = scores_of(gaps={"a": 0.0, "b": 0.1}, seed_sd=0.05, seeds=5, images=6)
     averaged, crossed = (gather(table, seeds=way).datasets[0] for way in ("averaged", "crossed"))  # type: ignore[arg-type]
     per_image = table.groupby(["model", "image"])["value"].mean().unstack(0)
-    expected = per_image.std(ddof=1).to_numpy() / np.sqrt(12)
+    expected = per_image.std(ddof=1).to_numpy() / np.sqrt(6)
     assert averaged.noise.std(0) == pytest.approx(expected, rel=0.05)
     runs = table.groupby(["model", "seed"])["value"].mean().unstack(0)
     pooled = runs.var(ddof=1).mean() / 5

@@ -203,7 +203,7 @@ def test_a_forecast_with_fewer_parts_still_says_what_it_can(
     parts: tuple[str, ...], draw: Draw, described: Describe
 ) -> None:
     cases = draw(60)
-    fitted = Forecaster(replace(QUICK, parts=parts)).fit(cases, intervals=False)
+    fitted = Forecaster(replace(QUICK, parts=parts)).fit(cases)
     told = fitted.predict(described(cases, 0), 0.5)
     assert told.f1 is not None
     assert (told.typicality is None) == (not {"signals", "quality"} & set(parts))
@@ -303,3 +303,11 @@ def test_beyond_what_was_seen_a_forecast_follows_what_the_counts_let_expect() ->
     following, bare = (Regressor(50, 20, expected=name).fit(tables[0], seen) for name in ("e_f1", ""))
     assert (bare.predict(tables[1]) > 0.5).all()
     assert np.diff(following.predict(tables[1])) == pytest.approx([0.1], abs=0.02)
+
+
+def test_without_intervals_no_single_image_is_told_of(draw: Draw, described: Describe) -> None:
+    cases = draw(60)
+    bare = Forecaster(QUICK).fit(cases, intervals=False)
+    assert np.isnan(bare.expect(cases, 0.5)["f1"].low).all()
+    with pytest.raises(SettingsError, match="without intervals"):
+        bare.predict(described(cases, 0), 0.5)

@@ -107,7 +107,7 @@ def test_what_is_no_file_or_no_forecast_is_refused(tmp_path: Path) -> None:
         ([1, 2], "holds something else"),
         ({"forest": 3}, "holds something else"),
         (LinearRegression(), "holds something else"),
-        ({"epistem_forecast": 99}, "is of version 99, this epistem reads 2"),
+        ({"epistem_forecast": 99}, "is of version 99, this epistem reads 3"),
         ({"epistem_forecast": VERSION}, "lacks a part"),
         ({"epistem_forecast": VERSION, "how": [], "about": {}}, "lacks a part"),
         ({"epistem_forecast": VERSION, "how": {"scores": [], "parts": ["counts"]}, "about": {}}, "scores are rising"),

@@ -21,6 +21,7 @@ from epistem.trust.label_first import Pick, label_first
 from epistem.trust.model import save
 from epistem.trust.protocols import Fold, dealt_folds
 from epistem.trust.result import Forecast
+from epistem.trust.typicality import LIKENESS
 from epistem.trust.verdict import decide
 
 FEW_CASES = 200
@@ -102,6 +103,7 @@ def scores_from(text: str | None) -> tuple[float, ...]:
 
 
 def _able_scores(cases: Cases, scores: Sequence[float]) -> tuple[float, ...]:
+    cases = cases.own
     if len(cases) < LEAST_CASES:
         raise SettingsError(
             f"a forecast is fitted on {LEAST_CASES} cases or more, {len(cases)} came; label more images"
@@ -118,6 +120,7 @@ def _able_scores(cases: Cases, scores: Sequence[float]) -> tuple[float, ...]:
 
 def _check_folds(cases: Cases, seed: int) -> list[Fold]:
     """Images dealt once, to as few folds as leave enough cases to learn from; none where there are too few."""
+    cases = cases.own
     image = list(zip(cases.images["source"], cases.images["image"], strict=True))
     for number in (5, 10):
         if len(set(image)) < number:
@@ -137,7 +140,7 @@ def about_of(cases: Cases, source: str) -> dict[str, Any]:
         "detector": ", ".join(names) or None, "weights": hashes[names[0]] if len(names) == 1 else None,
         "detectors": hashes,
         "source": source, "sources": sorted({str(name) for name in cases.images["source"]} - {""}),
-        "cases": len(cases), "objects": len(cases.objects), "identity": identity(cases), "masks": masks_of(cases),
+        "cases": len(cases.own), "objects": len(cases.objects), "identity": identity(cases), "masks": masks_of(cases),
         "images": bool(cases.images["q_noise"].notna().any()), "epistem": __version__,
         "least_score": round(float(cases.objects["score"].min()), 3) if len(cases.objects) else None,
     }  # fmt: skip
@@ -185,7 +188,7 @@ def first_to_label(told: Sequence[Told], number: int) -> list[Pick]:
     if number < 1:
         raise SettingsError(f"--number is at least 1, not {number}")
     signals = pd.DataFrame([dict(one.forecast.signals) for one in told])
-    shown = [name for name in signals if str(name).startswith(("q_", "s_"))]
+    shown = [name for name in signals if str(name).startswith(("s_", *LIKENESS))]
     return label_first([one.forecast for one in told], signals[shown], number)
 
 

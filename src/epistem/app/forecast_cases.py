@@ -61,19 +61,25 @@ def make_cases(
     """
     if backgrounds is None and any(trial.recipe.on_backgrounds for trial in plan.trials):
         raise SettingsError(
-            "this plan lays cavities on recorded fields; pass --spec, a training's TOML with [backgrounds]"
+            "this plan lays cavities on recorded fields and none are given; pass --spec, the TOML of a training with "
+            "[backgrounds], such as scripts/shipped/cavity-dense.toml of a checkout"
         )
-    with runs.claimed(out, _plain(plan)):
+    with runs.claimed(out, _plain(plan, backgrounds)):
         return _made(plan, out, _Means(told, device, workers, backgrounds))
 
 
-def _plain(plan: Plan) -> dict[str, Any]:
+def _plain(plan: Plan, backgrounds: Backgrounds | None) -> dict[str, Any]:
     """All that the cases depend on."""
     ready = sorted({trial.detector for trial in plan.trials} - set(plan.detectors))
     return {
         "trials": {f"{number:02d}": asdict(trial) for number, trial in enumerate(plan.trials)},
         "detectors": dict(plan.detectors), "weights": {name: weights_hash(make_detector(name)) for name in ready},
+        "backgrounds": _hashes(backgrounds),
     }  # fmt: skip
+
+
+def _hashes(backgrounds: Backgrounds | None) -> dict[str, str]:
+    return {one.name: one.sha256 for one in backgrounds.files} if backgrounds else {}
 
 
 def _made(plan: Plan, out: Path, means: _Means) -> Cases:
@@ -86,7 +92,8 @@ def _made(plan: Plan, out: Path, means: _Means) -> Cases:
             gather(_tried(plan, trial, number, out, means), {}).save(folder)
         parts.append(Cases.load(folder))
     tables = joined(parts)
-    cases = Cases(tables.images, tables.objects, _about(plan, out))
+    about = _about(plan, out) | {"backgrounds": _hashes(means.backgrounds)}
+    cases = Cases(tables.images, tables.objects, about)
     cases.save(out)
     return cases
 

@@ -103,7 +103,7 @@ def evaluate(forecaster: Forecaster, cases: Cases, min_score: float) -> Evaluate
     Raises:
         SettingsError: a score outside 0 to 1.
     """
-    score = forecaster.snapped(checked_score(min_score))
+    cases, score = cases.own, forecaster.snapped(checked_score(min_score))
     expected, truth = forecaster.expect(cases, score), cases.truth(score)
     group = cases.images["source"].astype(str).to_numpy()
     parts = {"all": np.ones(len(cases), bool)}
@@ -218,6 +218,7 @@ def compare(
         SettingsError: too few cases or groups, or no score that a forecast can be fitted for.
         UnknownName: no such protocol.
     """
+    cases = cases.own
     folds: list[Fold] = PROTOCOLS[protocol](cases.images)
     # Intervals for a new group are earned on held-out groups; where two are there, one is left, and images serve.
     grouped = protocol in GROUPS and len(folds) > 2

@@ -259,7 +259,9 @@ def _ours(cases: Cases, folds: dict[str, list[Fold]], effort: Effort) -> list[_J
     def job(protocol: str, parts: tuple[str, ...] | None) -> _Job:
         # Intervals for a new group are earned on held-out groups; of two groups one is left to learn from.
         grouped = protocol in GROUPS and len(folds[protocol]) > 2
-        how = replace(effort.how, scores=(LEAST_SCORE,), group=protocol if grouped else "image")
+        # As many inner folds as there are groups: one left out in turn is what is asked about.
+        inner = 10 if grouped else effort.how.folds
+        how = replace(effort.how, scores=(LEAST_SCORE,), group=protocol if grouped else "image", folds=inner)
         how = how if parts is None else replace(how, parts=parts)
         model, part = (OURS, "Our forecast") if parts is None else (ablated(parts), "Our forecast, ablated")
         fit_predict = from_cases(partial(_Ours, how, intervals=parts is None), cases)

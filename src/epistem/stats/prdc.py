@@ -199,7 +199,7 @@ class _Cloud:
     points: Floats
     centre: Floats
     norm2: NDArray[np.float32]
-    rows: NDArray[np.float32]
+    left: NDArray[np.float32]
     right: NDArray[np.float32]
 
     @classmethod
@@ -218,12 +218,9 @@ class _Cloud:
         right = np.empty((width + 2, n), np.float32)
         for start in range(0, n, 64):
             right[:, start : start + 64] = rows[start : start + 64].T
+        shifted *= -2
+        rows[:, width], rows[:, -1] = right[-1], 1
         return cls(points, centre, norm2.astype(np.float32), rows, right)
-
-    def left(self, part: slice) -> NDArray[np.float32]:
-        block = self.rows[part] * np.float32(-2)
-        block[:, -2], block[:, -1] = self.rows[part, -1], 1
-        return block
 
     def __len__(self) -> int:
         return len(self.points)
@@ -266,10 +263,10 @@ def _stripes(rows: _Cloud, cols: _Cloud, *, triangle: bool = False) -> Iterator[
     The array is overwritten by the next one.
     """
     # Of a triangle, wide stripes compute more of what is known by symmetry.
-    step = int(np.clip(_BLOCK // max(len(cols), 1), 64, 1024)) // (2 if triangle else 1)
+    step = int(np.clip(_BLOCK // max(len(cols), 1), 64, 1024)) // (3 if triangle else 1)
     memory = np.empty(min(step, len(rows)) * len(cols), np.float32)
     for start in range(0, len(rows), step):
-        left, right = rows.left(slice(start, start + step)), cols.right[:, start if triangle else 0 :]
+        left, right = rows.left[start : start + step], cols.right[:, start if triangle else 0 :]
         shape = (len(left), right.shape[1])
         yield start, np.matmul(left, right, out=memory[: shape[0] * shape[1]].reshape(shape))
 

@@ -10,8 +10,8 @@ strokes        lines of any direction, as scratches, fibres and letters
 texture        1/f noise of any slope, smeared in one direction or thresholded
 =============  =================================================================================
 
-All are blurred, lit unevenly, and get noise. They are no physics: they show that what is found in such an image is
-false, so that a forecast learns to say so.
+All are blurred, lit unevenly, and get noise. They are no physics: they show what lies on the
+other side of the reference images, so that a forecast knows what is not typical.
 
 Source of dead leaves as a model of natural images: Lee, Mumford, Huang, Int. J. Comput. Vision 41, 35 (2001).
 """

@@ -94,6 +94,11 @@ class Cases:
         row: NDArray[np.int64] = pd.Index(self.images["case"]).get_indexer(self.objects["case"])
         return row
 
+    @property
+    def own(self) -> Self:
+        """Those that are not of source `FOREIGN`."""
+        return self.where(self.images["source"] != FOREIGN)
+
     def where(self, chosen: NDArray[np.bool_] | pd.Series) -> Self:
         """Those cases alone."""
         images = self.images[np.asarray(chosen, bool)]

@@ -151,7 +151,7 @@ class Forecaster:
         return self
 
     def expect(self, cases: Cases, min_score: float) -> dict[str, Expected]:
-        """F1, precision and recall of many cases at one of the fitted scores, with intervals if these were fitted."""
+        """F1, precision and recall of many cases at one of the fitted scores; ends are NaN without intervals."""
         return self._expect(self._table(cases, min_score))
 
     def snapped(self, min_score: float) -> float:
@@ -165,6 +165,8 @@ class Forecaster:
             described: from `trust.cases.describe`.
             min_score: from which on objects are kept; it snaps to the nearest fitted one, and the forecast says so.
         """
+        if not self.spans:
+            raise SettingsError("this forecast was fitted without intervals; fit it with them to ask about an image")
         used = self.snapped(min_score)
         case = gather([described], {})
         table = self._table(case, used)
@@ -200,7 +202,8 @@ class Forecaster:
         result = {}
         for target, regressor in self.regressors.items():
             value = regressor.predict(table)
-            ends = self.spans[target].around(table, value) if target in self.spans else (value, value)
+            unknown = np.full(len(value), np.nan)
+            ends = self.spans[target].around(table, value) if target in self.spans else (unknown, unknown)
             result[target] = Expected(*(np.where(nothing, np.nan, one) for one in (value, *ends)))
         return result
 

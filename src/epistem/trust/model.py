@@ -22,7 +22,7 @@ from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.typicality import Typicality
 
-VERSION = 2
+VERSION = 3
 SHIPPED = Path(__file__).parent / "shipped"
 
 # Compiled parts of scikit-learn's trees; skops asks for anything that it does not know by heart.
@@ -132,7 +132,7 @@ def _forecaster(content: Mapping[str, Any]) -> Forecaster:
         made.regressors[name] = Regressor.of(
             _checked(boosted, HistGradientBoostingRegressor), _checked(randomised, ExtraTreesRegressor), f"e_{name}"
         )
-    for name, (error, *arrays) in content["spans"].items():
+        error, *arrays = content["spans"][name]
         expected = _checked(error, HistGradientBoostingRegressor)
         made.spans[name] = Spans(expected, *(np.asarray(one) for one in arrays))
     made.typicality = {float(score): Typicality.from_dict(one) for score, one in content["typicality"]}

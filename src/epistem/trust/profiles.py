@@ -74,7 +74,6 @@ def _sampled(found: Instances, micrograph: Micrograph, scale: Scale) -> tuple[Fl
     reach = np.maximum(half * _RADII, np.where(step > 0, half + step, 0))
     rows = centre[:, :1, None] + reach[:, 0, :, None] * np.sin(_ANGLES)
     cols = centre[:, 1:, None] + reach[:, 1, :, None] * np.cos(_ANGLES)
-    height, width = micrograph.shape
     # The nearest pixel and no interpolation, which would take a third of the noise away.
     rows, cols = (np.rint(one).astype(np.int64) for one in (rows, cols))
     height, width = micrograph.shape

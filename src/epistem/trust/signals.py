@@ -18,10 +18,11 @@ s_border                          share whose box reaches the image's outermost 
 a_fringe, …_top                   |c_fringe|/c_spread: median and 80th percentile
 a_round, …_top                    c_round likewise; so a_ragged, a_lean and a_long
 a_sign                            |mean sign of c_core|: 1 where all are bright, or all dark, 0 to 1
-a_uneven                          standard deviation of c_core/c_spread over its median
+a_uneven                          standard deviation of c_core/c_spread over |median| + 0.1
 ================================  ====================================================================
 
-What begins with a_ tells what the objects look like, and not how many or how large they are.
+What begins with a_ tells what the objects look like, not how many they are; chance makes very small ones, which hold
+few pixels, rounder and more one-sided.
 
 The consistency of boxes before suppression (PCR) is left out, as cases do not keep those.
 """

@@ -3,7 +3,7 @@
 An image's strangeness is d·(d/f)³: d its distance to the nearest reference images, f that to the nearest foreign
 ones, where there are any. Neither is enough. A new kind may be far from both; and a good image from another
 microscope is farther from a simulated reference than reference images from one another, but not on the side of the
-foreign ones. The power was chosen between 0.5 and 8 on images of neither test set (`docs/forecast.md`).
+foreign ones. The power was chosen between 0.5 and 8 on images of neither test set (`docs/decisions/0010`).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Typicality:
     def beyond(self, signals: Mapping[str, float]) -> tuple[Beyond, ...]:
         """Signals of one image far from what any reference image has, the farthest out first.
 
-        Far is a tenth of the reference's own range: with some thirty signals, one of a new image of the same kind
+        Far is a tenth of the reference's own range: with some forty signals, one of a new image of the same kind
         often lies a little outside.
         """
         out = []

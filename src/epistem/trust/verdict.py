@@ -185,7 +185,7 @@ def _contrast(forecast: Forecast, limits: Limits) -> list[_Finding]:
         return []
     said = f"The typical object stands out of its surroundings by {contrast:.2f} of their standard deviation"
     if contrast < limits.refuse_contrast:
-        return [_Finding("refuse", f"{said}, as chance places do: take the image with more dose or defocus.")]
+        return [_Finding("refuse", f"{said}, no more than chance places: take the image with more dose or defocus.")]
     return [_Finding("review", f"{said}, {limits.accept_contrast:g} is wanted: look whether they are there.")]
 
 
