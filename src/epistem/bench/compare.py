@@ -274,7 +274,7 @@ def _image_noise(by_group: Floats, draws: int, rng: np.random.Generator) -> Floa
     if n < 2:
         return None
     weights = rng.multinomial(n, np.full(n, 1 / n), draws) / n
-    noise: Floats = weights @ (by_group - by_group.mean(0)) * np.sqrt(n / (n - 1))
+    noise: Floats = weights @ (by_group - by_group.mean(0))
     return noise
 
 
