@@ -79,8 +79,8 @@ def main(dry: bool) -> None:
         found.append(
             (
                 Share(round(float(theirs_s[0] / ours_s[0]), 2), round(ratios.min(), 2), round(ratios.max(), 2)),
-                f"{np.dtype(kind)}: {ours_s[0]:.2f} s against {theirs_s[0]:.2f} s of the processor, {ours_s[1]:.2f} s "
-                f"against {theirs_s[1]:.2f} s of the clock, {memory[0]:.0f} MB against {memory[1]:.0f} MB",
+                f"{np.dtype(kind)}: {ours_s[0]:.2f} s against {theirs_s[0]:.2f} s of the processor, "
+                f"{ours_s[1]:.2f} s against {theirs_s[1]:.2f} s of the clock, {memory[0]:.0f} MB against {memory[1]:.0f} MB",
             )
         )
     ratio, _ = min(found)
@@ -91,8 +91,8 @@ def main(dry: bool) -> None:
         command="python -m benchmarks.prdc_speed",
         data=(
             f"{POINTS} with {POINTS} normal points of {WIDTH} features, k = {NEIGHBOURS}, the same four numbers to "
-            f"1e-6; processor time, median of {REPEATS}; {'; '.join(text for _, text in found)}; the smaller ratio of "
-            "the medians, with its smallest and largest single one"
+            f"1e-6; processor time, median of {REPEATS}; {'; '.join(text for _, text in found)}; the smaller ratio "
+            "of the medians, with its smallest and largest single one"
         ),
         dry=dry,
     )

@@ -274,7 +274,7 @@ def _image_noise(by_group: Floats, draws: int, rng: np.random.Generator) -> Floa
     if n < 2:
         return None
     weights = rng.multinomial(n, np.full(n, 1 / n), draws) / n
-    noise: Floats = weights @ (by_group - by_group.mean(0))
+    noise: Floats = weights @ (by_group - by_group.mean(0)) * np.sqrt(n / (n - 1))
     return noise
 
 
@@ -329,9 +329,9 @@ def _p(seen: float, noise: Floats | None) -> float:
 def _front(good: Floats, costs: Floats, index: pd.Index) -> pd.Series:
     known = np.isfinite(good) & np.isfinite(costs).all(1)
     points = np.column_stack([-good, costs])
-    with np.errstate(invalid="ignore"):
-        no_worse = (points[:, None] <= points[None]).all(-1)  # row i against column j
-        beats = no_worse & (points[:, None] < points[None]).any(-1) & known[:, None]
+    # Nothing compares to NaN: what is unknown beats no other.
+    no_worse = (points[:, None] <= points[None]).all(-1)  # row i against column j
+    beats = no_worse & (points[:, None] < points[None]).any(-1)
     front = pd.Series(~beats.any(0), index=index, dtype="boolean")
     front[~known] = pd.NA
     return front
