@@ -57,6 +57,31 @@ def forecast(
         print(f"Page: {page}\nTables: {out / 'tables'}\nFigures: {out / 'figures'}")
 
 
+@reproducing.command("forecast-table")
+def forecast_table(
+    file: Annotated[Path, typer.Argument(help="CSV or Excel: the final 8 features, true F1, perhaps splits.")],
+    repeats: Annotated[int, typer.Option(min=1, help="Of the random five folds.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """The published forest on a table of features and F1, such as the authors' figshare 27281400.
+
+    Errors by random folds stand beside the printed ones, and those with each split left out below.
+    """
+    from epistem.app.forecast_table import print_json
+    from epistem.app.reproduce_deposited import deposited_errors
+
+    rows = deposited_errors(file, repeats=repeats).replace({float("nan"): None}).to_dict("records")
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(f"{'Random five folds' if row['protocol'] == 'random' else 'A split left out'}, {row['n']} rows")
+        for kind in ("rmse", "mae", "r2"):
+            value, printed = row[kind], row[f"{kind}_printed"]
+            beside = f"   printed {printed:.3f}" if printed is not None else ""
+            print(f"  {kind.upper():5}{'unknown' if value is None else f'{value:.3f}'}{beside}")
+
+
 def _read(folder: Path | None) -> StudyCases:
     from importlib.resources import as_file, files
 
