@@ -434,3 +434,14 @@ def test_help_of_the_forecast_loads_no_learning() -> None:
 def test_scores_are_read_in_any_order() -> None:
     assert work.scores_from("0.5,0.1") == (0.1, 0.5)
     assert work.scores_from(None)[0] == 0.1
+
+
+def test_the_limits_of_the_verdict_come_from_the_settings(model: Path, tmp_path: Path) -> None:
+    new = written(tmp_path / "new", 6)
+    strict = tmp_path / "settings.json"
+    strict.write_text(json.dumps({"limits": {"accept_f1": 1.0, "refuse_f1": 1.0}}))
+    told = run("predict", new.found, "--model", model, "--settings", strict, "--json")
+    assert {one["verdict"] for one in told["images"] if one["forecast"]["f1"]} == {"refuse"}
+    strict.write_text(json.dumps({"limits": {"accept": 1.0}}))
+    with pytest.raises(SettingsError, match="limits of a verdict are accept_f1"):
+        run("predict", new.found, "--model", model, "--settings", strict)

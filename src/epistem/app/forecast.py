@@ -22,7 +22,7 @@ from epistem.trust.model import save
 from epistem.trust.protocols import Fold, dealt_folds
 from epistem.trust.result import Forecast
 from epistem.trust.typicality import LIKENESS
-from epistem.trust.verdict import decide
+from epistem.trust.verdict import Limits, decide
 
 FEW_CASES = 200
 """Below it a person is told that errors and intervals are rough."""
@@ -165,8 +165,10 @@ class Told(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def predict(forecaster: Forecaster, seen: Sequence[Seen], min_score: float) -> list[Told]:
-    """A forecast and a verdict for each image.
+def predict(
+    forecaster: Forecaster, seen: Sequence[Seen], min_score: float, limits: Limits | None = None
+) -> list[Told]:
+    """A forecast and a verdict, by these limits or the defaults, for each image.
 
     Raises:
         SettingsError: a score outside 0 to 1.
@@ -175,7 +177,7 @@ def predict(forecaster: Forecaster, seen: Sequence[Seen], min_score: float) -> l
     told = []
     for one in seen:
         forecast = forecaster.predict(one.described, min_score)
-        told.append(Told(one.name, forecast, *decide(forecast)))
+        told.append(Told(one.name, forecast, *decide(forecast, limits)))
     return told
 
 

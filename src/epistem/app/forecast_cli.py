@@ -139,13 +139,14 @@ def predict(
     min_score: MinScore = 0.5,
     detector: Detector = None,
     weights: Weights = None,
+    settings: Annotated[Path | None, typer.Option(help="JSON of settings, whose limits the verdict goes by.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="CSV to write as well.")] = None,
     as_json: Json = False,
 ) -> None:
     """Expected F1, precision and recall of each image, and what to do with it."""
     from epistem.app.forecast_table import predict_record, predicted_rows, print_json, print_predicted
 
-    told, notes = _told(found, model, images, min_score, detector, weights, as_json)
+    told, notes = _told(found, model, images, min_score, detector, weights, as_json, settings)
     if out is not None:
         from epistem.report.export import write_table
 
@@ -262,16 +263,19 @@ def _origin(found: Path, detector: str | None, weights: str | None) -> Origin:
 
 def _told(
     found: Path, model: Path, images: Path | None, min_score: float, detector: str | None, weights: str | None,
-    as_json: bool,
+    as_json: bool, settings: Path | None = None,
 ) -> tuple[list[Told], list[str]]:  # fmt: skip
     """Forecasts of all images, and what a person must know of them."""
     from epistem.app.forecast import check_depth, check_fits, masks_seen
     from epistem.app.forecast import predict as predict_seen
     from epistem.app.forecast_check import checked_score
     from epistem.app.forecast_io import read_found
+    from epistem.app.settings import load_settings, make_settings
     from epistem.app.train import Words
+    from epistem.app.trust_card import limits_of
     from epistem.trust.model import load
 
+    limits = limits_of(make_settings(**load_settings(settings)).limits) if settings is not None else None
     forecaster: Forecaster = load(model)
     used = forecaster.snapped(checked_score(min_score))
     origin = _origin(found, detector, weights)
@@ -280,7 +284,7 @@ def _told(
         seen = read_found(found, images, told=lambda k, n: words.part("Reading", k, n))
     notes = check_fits(forecaster, origin, masks=masks_seen(seen), images=images is not None)
     notes += check_depth(forecaster, seen) + _snapped(min_score, used)
-    return predict_seen(forecaster, seen, min_score), notes
+    return predict_seen(forecaster, seen, min_score, limits), notes
 
 
 def _snapped(asked: float, used: float) -> list[str]:

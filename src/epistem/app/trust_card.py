@@ -136,7 +136,6 @@ def watched(detector: Detector, name: str, forecast: str, limits: Mapping[str, A
         why = "No forecast of F1 exists for this detector: look at the overlay before using the numbers."
         return Unwatched(detector, why)
     from epistem.trust.cases import LEAST_CANDIDATE
-    from epistem.trust.verdict import Limits
 
     fitted, weights = _loaded(path, path.stat().st_mtime_ns if path.is_file() else 0), weights_hash(detector)
     about = fitted.about
@@ -150,13 +149,24 @@ def watched(detector: Detector, name: str, forecast: str, limits: Mapping[str, A
             f"{path} was fitted for {about.get('detector')} with weights {about.get('weights')}, not for {name} with "
             f"{weights}; fit one for this detector (epistem forecast fit)"
         )
+    chosen = limits_of(limits)
+    wide: Detector = replace(detector, min_score=min(LEAST_CANDIDATE, least))  # type: ignore[type-var]
+    return Watched(wide, least, fitted, chosen, name)
+
+
+def limits_of(limits: Mapping[str, Any]) -> Limits:
+    """The verdict's limits, those of the settings in place of the defaults.
+
+    Raises:
+        SettingsError: an unknown one, or one out of range.
+    """
+    from epistem.trust.verdict import Limits
+
     try:
-        chosen = Limits(**limits)
+        return Limits(**limits)
     except TypeError as error:
         known = ", ".join(Limits.__dataclass_fields__)
         raise SettingsError(f"limits of a verdict are {known}; {error}") from error
-    wide: Detector = replace(detector, min_score=min(LEAST_CANDIDATE, least))  # type: ignore[type-var]
-    return Watched(wide, least, fitted, chosen, name)
 
 
 def model_path(name: str, forecast: str) -> Path | None:
