@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from epistem.app import trust_card
 from epistem.app.analyze import analyze_image
@@ -20,7 +21,7 @@ from epistem.synth.cavities import CavityScene, simulate
 from epistem.trust.cases import LEAST_CANDIDATE, case_of, gather
 from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.model import save
-from epistem.trust.regressors import Regressor
+from epistem.trust.regressors import Regressor, Spans
 from epistem.trust.verdict import Limits
 
 SIDE = 96
@@ -77,6 +78,8 @@ def light() -> Forecaster:
     """A forecast that can be read but says nothing: quick to write."""
     made = Forecaster()
     made.regressors = {name: Regressor(1, 1) for name in TARGETS}
+    nothing = np.zeros(1)
+    made.spans = {name: Spans(HistGradientBoostingRegressor(), nothing, nothing, nothing) for name in TARGETS}
     return made
 
 

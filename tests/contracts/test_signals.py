@@ -44,7 +44,7 @@ def case(n: int = 9, surest: float = 1.0, contrast: float = 9.0, candidates: int
 def test_every_entry_says_where_it_is_from_and_what_it_is_of(name: str) -> None:
     signal = SIGNALS[name]
     assert isinstance(signal, Signal)
-    assert name.startswith("s_")
+    assert name.startswith(("s_", "a_"))
     assert signal.source
 
 

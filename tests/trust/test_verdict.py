@@ -43,7 +43,7 @@ def test_a_good_typical_image_is_accepted_with_its_number_and_what_was_asked() -
         (replace(GOOD, beyond=(NOISE,)), "review", "320 reference images: noise (0.91, above 0.1 to 0.62). Look"),
         (replace(GOOD, beyond=(NOISE,) * 3), "refuse", "label 20 objects and run epistem forecast fit"),
         (replace(GOOD, contrast_to_noise=0.4), "review", "by 0.40 of their standard deviation"),
-        (replace(GOOD, contrast_to_noise=0.1), "refuse", "as chance places do"),
+        (replace(GOOD, contrast_to_noise=0.1), "refuse", "no more than chance places"),
         (replace(GOOD, flat=0.97), "refuse", "97 % of neighbouring pixels are exactly equal"),
         (replace(GOOD, n_kept=1), "review", "Only 1 object:"),
     ],

@@ -67,7 +67,7 @@ def cases(
     device: Device = None,
     workers: Workers = 1,
     spec: Annotated[
-        Path | None, typer.Option(help="TOML of a training whose recorded [backgrounds] the plan uses.")
+        Path | None, typer.Option(help="TOML of a training whose recorded backgrounds the plan uses.")
     ] = None,
     as_json: Json = False,
 ) -> None:
