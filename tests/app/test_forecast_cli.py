@@ -445,3 +445,15 @@ def test_the_limits_of_the_verdict_come_from_the_settings(model: Path, tmp_path:
     strict.write_text(json.dumps({"limits": {"accept": 1.0}}))
     with pytest.raises(SettingsError, match="limits of a verdict are accept_f1"):
         run("predict", new.found, "--model", model, "--settings", strict)
+
+
+def test_detections_that_were_cut_off_are_not_accepted_unseen(model: Path, tmp_path: Path) -> None:
+    pairs = [pair(500 + k) for k in range(12)]
+    kept = [(f"{k:03d}.tif", found[np.flatnonzero(found.score >= 0.5)]) for k, (found, _) in enumerate(pairs)]
+    write_coco(tmp_path / "cut.json", kept)
+    lenient = tmp_path / "settings.json"
+    lenient.write_text(json.dumps({"limits": {"accept_f1": 0.0, "accept_low": 0.0, "refuse_f1": 0.0}}))
+    told = run("predict", tmp_path / "cut.json", "--model", model, "--settings", lenient, "--json")
+    verdicts = {one["verdict"] for one in told["images"]}
+    assert "accept" not in verdicts
+    assert any("No detection has a score under" in note for note in told["notes"])

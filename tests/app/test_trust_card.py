@@ -296,7 +296,7 @@ def test_nothing_found_is_unscored_with_a_reason_and_no_verdict(fitted: Forecast
     told = analyze_image(faint, settings, looked(settings)).reliability
     assert (told.f1, told.verdict) == (None, None)
     assert told.reasons[0].startswith("Unscored: nothing was found with a score of 0.5")
-    assert told.typicality is not None
+    assert told.typicality is None  # that it looks usual would say nothing
 
 
 def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted: Forecaster, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_good_typical_image_is_accepted_with_its_number_and_what_was_asked() -
         (replace(GOOD, typicality=0.003), "refuse", "Less typical than 99.7 % of the 320 reference images"),
         (replace(GOOD, typicality=None), "review", "is not known"),
         (replace(GOOD, beyond=(NOISE,)), "review", "320 reference images: noise (0.91, above 0.1 to 0.62). Look"),
-        (replace(GOOD, beyond=(NOISE,) * 3), "refuse", "label 20 objects and run epistem forecast fit"),
+        (replace(GOOD, beyond=(NOISE,) * 3), "refuse", "label 50 such images and run epistem forecast fit"),
         (replace(GOOD, contrast_to_noise=0.4), "review", "by 0.40 of their standard deviation"),
         (replace(GOOD, contrast_to_noise=0.1), "refuse", "no more than chance places"),
         (replace(GOOD, flat=0.97), "refuse", "97 % of neighbouring pixels are exactly equal"),

@@ -53,7 +53,7 @@ Truth = Annotated[Path | None, typer.Argument(help="With detections: what is tru
 Found = Annotated[
     Path, typer.Argument(help="Detections with scores: COCO, a table…, or a results folder of analyze.")
 ]
-Model = Annotated[Path, typer.Option("--model", help="The fitted forecast, .skops.")]
+Model = Annotated[Path, typer.Option("--model", help="The fitted forecast, .skops, or shipped.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, whose noise and sharpness tell more.")]
 MinScore = Annotated[float, typer.Option(help="Objects with a lower score are left out, 0 to 1.")]
 Detector = Annotated[str | None, typer.Option(help="Who found the objects; another than the fitted one is refused.")]
@@ -217,7 +217,7 @@ def _evaluate(model: Path, known: Cases, origin: Origin, min_score: float, as_js
     from epistem.app.forecast_table import print_evaluated, print_json
     from epistem.trust.model import load
 
-    forecaster = load(model)
+    forecaster = load(_model(model))
     notes = check_cases(forecaster, known, origin)
     evaluated = evaluate_cases(forecaster, known, min_score)
     notes += _snapped(min_score, evaluated.score)
@@ -276,15 +276,31 @@ def _told(
     from epistem.trust.model import load
 
     limits = limits_of(make_settings(**load_settings(settings)).limits) if settings is not None else None
-    forecaster: Forecaster = load(model)
+    forecaster: Forecaster = load(_model(model))
     used = forecaster.snapped(checked_score(min_score))
     origin = _origin(found, detector, weights)
     check_fits(forecaster, origin, masks=None, images=images is not None)  # before the images are read
     with Words(quiet=as_json) as words:
         seen = read_found(found, images, told=lambda k, n: words.part("Reading", k, n))
     notes = check_fits(forecaster, origin, masks=masks_seen(seen), images=images is not None)
-    notes += check_depth(forecaster, seen) + _snapped(min_score, used)
-    return predict_seen(forecaster, seen, min_score, limits), notes
+    shallow = check_depth(forecaster, seen)
+    told = predict_seen(forecaster, seen, min_score, limits)
+    if shallow:
+        told = [_doubted(one, shallow[0]) if one.verdict == "accept" else one for one in told]
+    return told, notes + shallow + _snapped(min_score, used)
+
+
+def _model(path: Path) -> Path:
+    """The file; the one that comes with epistem where `shipped` is asked for and no file is called so."""
+    from epistem.detect import DEFAULT
+    from epistem.trust.model import SHIPPED
+
+    return SHIPPED / f"{DEFAULT}.skops" if str(path) == "shipped" and not path.exists() else path
+
+
+def _doubted(told: Told, why: str) -> Told:
+    """What nobody should accept unseen."""
+    return told._replace(verdict="review", reasons=(why, *told.reasons))
 
 
 def _snapped(asked: float, used: float) -> list[str]:

@@ -66,8 +66,10 @@ class Watched:
             for name, *ends in zip(typical.names, typical.low, *typical.quantiles, typical.high, strict=True)
             if name in WORDS and name in known
         )  # fmt: skip
+        # Where nothing was found an image that looks usual is no more to be trusted.
+        typicality = forecast.typicality if forecast.f1 is not None or verdict == "refuse" else None
         return Reliability(
-            forecast.f1, forecast.precision, forecast.recall, forecast.typicality, known, verdict,
+            forecast.f1, forecast.precision, forecast.recall, typicality, known, verdict,
             (*reasons, *self._below(forecast, forecast.n_kept if n_found is None else n_found), *self._unread()),
             f"{self.forecaster.reference_n} reference images of {self.name}", shown,
         )  # fmt: skip

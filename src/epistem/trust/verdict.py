@@ -157,7 +157,7 @@ def _typicality(forecast: Forecast, limits: Limits) -> list[_Finding]:
     return [_Finding("refuse", f"{said}: numbers are not backed; {_LABEL}.")]
 
 
-_LABEL = "if it is an image of the right kind, label 20 objects and run epistem forecast fit"
+_LABEL = "if it is an image of the right kind, label 50 such images and run epistem forecast fit"
 
 
 def references(forecast: Forecast) -> str:
