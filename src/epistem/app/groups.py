@@ -24,7 +24,7 @@ from epistem.app.samples import column_name
 from epistem.core import Quantity, SettingsError
 from epistem.report.samples import Comparison, GroupSummary
 from epistem.report.words import label_and_unit
-from epistem.stats.resample import permutation_test
+from epistem.stats.resample import holm, permutation_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,9 @@ def compare_groups(
         values = {name: _units(members, measure.name) for name, members in groups.items()}
         if not any(len(v) for v in values.values()):
             continue
-        p_values = _holm([permutation_test(values[a], values[b], seed=seed) for a, b in pairs])
+        raw = [permutation_test(values[a], values[b], seed=seed) for a, b in pairs]
+        corrected = holm(np.array([np.nan if p is None else p for p in raw]))
+        p_values = [float(p) if np.isfinite(p) else None for p in corrected]
         tested = sum(p is not None for p in p_values)
         for (a, b), p in zip(pairs, p_values, strict=True):
             difference = _difference(measure, values[a], values[b], coverage)
@@ -249,20 +251,6 @@ def _test(a: NDArray[np.float64], b: NDArray[np.float64], n_tests: int) -> str:
     if n_tests < 2:
         return f"Permutation test of image means; {bound}."
     return f"Permutation test of image means, corrected after Holm for {n_tests} pairs; before that, {bound}."
-
-
-def _holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values that keep the chance of any false alarm, over all that are known.
-
-    Source: Holm 1979, a simple sequentially rejective multiple test procedure.
-    """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - rank)))
-        corrected[i] = largest
-    return corrected
 
 
 def _distributions(name_a: str, name_b: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> Comparison:

@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epistem.core import RecordError, SettingsError
-from epistem.stats.resample import percentile_interval
+from epistem.stats.resample import holm, percentile_interval
 
 Floats = NDArray[np.float64]
 _DRAWS = 4000
@@ -206,21 +206,6 @@ def pareto(
     return table.assign(
         **{name: _front(good, table[which].to_numpy(float), table.index) for name, which in fronts.items()}
     )
-
-
-def holm(p_values: Floats) -> Floats:
-    """P-values that keep the chance of any false alarm over all that are known (not NaN).
-
-    Source: S. Holm, Scand. J. Stat. 6, 65 (1979).
-
-    >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    corrected = np.full(len(p_values), np.nan)
-    order = [i for i in np.argsort(p_values, kind="stable") if np.isfinite(p_values[i])]
-    steps = p_values[order] * (len(order) - np.arange(len(order)))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1) if order else []
-    return corrected
 
 
 def _check(table: pd.DataFrame) -> None:

@@ -158,3 +158,18 @@ def permutation_test(
     rng = np.random.default_rng(seed)
     sums = [rng.permutation(values)[:n].sum() for _ in range(draws)]
     return float((1 + (np.abs(sums) >= seen).sum()) / (1 + draws))
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P-values that keep the chance of any false alarm over all that are known (not NaN).
+
+    Source: S. Holm, Scand. J. Stat. 6, 65 (1979).
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).round(2).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    corrected = np.full(len(p_values), np.nan)
+    order = [i for i in np.argsort(p_values, kind="stable") if np.isfinite(p_values[i])]
+    steps = p_values[order] * (len(order) - np.arange(len(order)))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1) if order else []
+    return corrected
