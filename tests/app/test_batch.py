@@ -125,7 +125,7 @@ def test_a_running_scheduler_can_be_used(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_scheduler_that_is_not_there_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "CONNECT_S", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     with pytest.raises(SettingsError, match="no Dask scheduler answers"):
         run(folder, tmp_path / "out", cluster="tcp://127.0.0.1:9")
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from epistem.app.folder import write_folder
 from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
-
-CONNECT_S = 10.0  # how long a scheduler may take to answer [s]
+from epistem.core.cluster import spread
 
 # Called after each file: how many are through, of how many, and what became of it.
 Progress = Callable[[int, int, FileRecord | FileError], None]
@@ -195,55 +191,11 @@ def _run(
         for job in jobs:
             yield attempt(job, settings, results)
         return
-    with _client(wanted, cluster) as client:
-        yield from _on_cluster(client, jobs, settings, results)
-
-
-def _on_cluster(
-    client: Any, jobs: Sequence[Job], settings: Settings, results: Path
-) -> Iterator[FileRecord | FileError]:
-    """Outcomes as they come, with a bounded number of jobs under way."""
-    from distributed import as_completed
-
-    rest = iter(jobs)
-    under_way = {}
-    stream = as_completed()
-
-    def submit(n: int) -> None:
-        for job in islice(rest, n):
-            future = client.submit(attempt, job, settings, results.resolve(), pure=False, retries=1)
-            under_way[future.key] = job
-            stream.add(future)
-
-    submit(4 * max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
-    for future in stream:
-        job = under_way.pop(future.key)
-        if future.status == "finished":
-            yield future.result()
-        else:
-            # The worker died under it more than once: killed from outside, or out of memory.
-            why = "its worker process died, most often for want of memory; try fewer --workers"
-            yield FileError(file=job.name, kind="KilledWorker", why=why)
-        submit(1)
-
-
-@contextmanager
-def _client(workers: int, cluster: str | None) -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    if cluster is not None:
-        try:
-            client = Client(cluster, timeout=CONNECT_S)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise SettingsError(f"no Dask scheduler answers at {cluster!r}; wanted one as tcp://host:8786") from error
-        with client:
-            yield client
-        return
-    local = LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-    )
-    with local, Client(local) as client:
-        yield client
+    one = partial(attempt, settings=settings, results=results.resolve())
+    for job, outcome in spread(one, jobs, workers=wanted, cluster=cluster):
+        # None: its worker was killed more than once, from outside or for want of memory.
+        why = "its worker process died, most often for want of memory; try fewer --workers"
+        yield outcome or FileError(file=job.name, kind="KilledWorker", why=why)
 
 
 def _is_image(file: Path, root: Path, results: Path) -> bool:

@@ -26,6 +26,7 @@ class Example(NamedTuple):
         image_id: content id, the same for the same picture under any name.
         labels_id: content id of the labels.
         twice: pixels that polygons of two classes cover.
+        valid: (H, W) pixels that are an image; None: all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Example(NamedTuple):
     image_id: str
     labels_id: str
     twice: int = 0
+    valid: NDArray[np.bool_] | None = None
 
 
 class Frame(NamedTuple):
@@ -72,7 +74,7 @@ def read_example(profile: Profile, pair: Pair, folder: Path) -> Example:
     image_id = ids[0] if len(ids) == 1 else _digest("".join(ids).encode())
     pixels = np.stack([image.pixels for image in channels])
     labels_id = _digest(str(shape).encode() + labels.tobytes())
-    return Example(pair.name, pixels, labels, image_id, labels_id, twice)
+    return Example(pair.name, pixels, labels, image_id, labels_id, twice, valid)
 
 
 def frames_of(path: Path) -> tuple[Frame, ...]:

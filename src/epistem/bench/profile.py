@@ -288,6 +288,11 @@ class Training(Part):
         early_stopping: epochs without gain on the validation images before it stops; None never does.
         max_epochs, max_steps: whichever comes first ends it; one may be None.
         image_size: side of the tiles [px].
+        shrink: blocks of so many pixels a side become one before anything is learned; answers are enlarged again and
+            scored at the size of the image.
+        precision: of the losses; bfloat16 is faster on new processors and GPUs.
+        undertrained: said of trainings known to be too short; their results stand outside rankings.
+        val_tiles: at most so many tiles, evenly over the validation images, choose the checkpoint.
         seeds: of weights, order and augmentation; one job each.
     """
 
@@ -299,6 +304,10 @@ class Training(Part):
     max_epochs: int | None = Field(200, ge=1)
     max_steps: int | None = Field(None, ge=1)
     image_size: int = Field(256, ge=32, multiple_of=32)
+    shrink: int = Field(1, ge=1, le=64)
+    precision: Literal["single", "bfloat16"] = "single"
+    val_tiles: int = Field(64, ge=1)
+    undertrained: bool = False
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     split: SplitFractions = SplitFractions()
 

@@ -25,6 +25,7 @@ from torch import nn
 
 from epistem import __version__
 from epistem.core.errors import EpistemError, TrainingError
+from epistem.nets.judge import Judge
 from epistem.nets.restore import build, restore
 from epistem.nets.spec import DetectorSpec
 from epistem.nets.train import CHECKPOINT, CURVES, Make, Schedule, Step, fit, read_curves
@@ -149,6 +150,8 @@ def learn(
     device: str,
     workers: int,
     told: Callable[[Step], None],
+    judge: Judge | None = None,
+    save_every: int | None = None,
 ) -> nn.Module:
     """`fit`, with what happens in the processes that make samples told in one line.
 
@@ -157,8 +160,11 @@ def learn(
     """
     try:
         # A short run is worth going on with, too.
-        save_every = min(100, max(1, schedule.steps // 10))
-        return fit(network, make, schedule, folder, device=device, workers=workers, save_every=save_every, told=told)
+        save_every = save_every or min(100, max(1, schedule.steps // 10))
+        return fit(
+            network, make, schedule, folder, device=device, workers=workers, save_every=save_every, told=told,
+            judge=judge,
+        )  # fmt: skip
     except EpistemError as error:
         text = str(error)
         if not text.startswith("Caught"):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from epistem.core.errors import SettingsError, TrainingError
+from epistem.nets.judge import Judge, Judged
 from epistem.nets.sample import Sample
 
 CHECKPOINT = "checkpoint.pt"
@@ -30,6 +31,7 @@ CURVES = "curves.jsonl"
 _NONSENSE = 20  # steps in a row without a finite loss before a run gives up
 _NONSENSE_LAST = 3  # the same at the end of a run: weights that went astray stay so, one bad sample does not
 _SEEDS = 2**63
+Decay = Literal["cosine", "plateau", "constant"]
 
 
 class Network(Protocol):
@@ -45,12 +47,14 @@ class Schedule:
     Attributes:
         steps: of `batch` samples each.
         batch: samples a step.
-        learning_rate: at its highest; it warms up over the first 3 % and falls as a cosine to a hundredth.
-        weight_decay: of AdamW.
+        learning_rate: at its highest; it warms up over the first 3 %.
+        weight_decay: of the optimizer.
         clip: largest norm of the gradient.
         average: decay of the running mean of the weights, which is what is kept in the end.
         seed: of samples and new weights.
         half: losses in bfloat16 where torch holds it safe (autocast); weights and optimizer stay in single precision.
+        decay: how the rate falls: as a cosine to a hundredth, by halves where judgements stop rising, or not.
+        optimizer: "adamw", or "adam" with the weight decay in its gradient.
 
     Raises:
         SettingsError: a value outside what is meaningful; it is named.
@@ -64,6 +68,8 @@ class Schedule:
     average: float = 0.998
     seed: int = 0
     half: bool = False
+    decay: Decay = "cosine"
+    optimizer: Literal["adamw", "adam"] = "adamw"
 
     def __post_init__(self) -> None:
         good = {
@@ -74,6 +80,8 @@ class Schedule:
             "clip": (0 < self.clip < np.inf, "a number above 0"),
             "average": (0 <= self.average < 1, "at least 0 and below 1"),
             "seed": (0 <= self.seed < _SEEDS, "a whole number from 0 to 2^63 - 1"),
+            "decay": (self.decay in get_args(Decay), "cosine, plateau or constant"),
+            "optimizer": (self.optimizer in ("adamw", "adam"), "adamw or adam"),
         }
         for name, (is_good, wanted) in good.items():
             if not is_good:
@@ -113,8 +121,9 @@ def fit(
     save_every: int = 100,
     word_every: int = 20,
     told: Callable[[Step], None] = lambda step: None,
+    judge: Judge | None = None,
 ) -> nn.Module:
-    """The network trained; its weights are the running mean.
+    """The network trained; its weights are the running mean, of the step judged best where there is a judge.
 
     Args:
         network: has `losses(batch)` and, where its targets are dear, a static `collate(samples)`.
@@ -126,6 +135,7 @@ def fit(
         save_every: steps between checkpoints.
         word_every: steps between calls of `told` and lines of the curves.
         told: called now and then.
+        judge: looks at the network on images it does not learn from; the curves then hold its "score".
 
     Raises:
         TrainingError: the losses or weights are not finite, the disk or the GPU is full, or the folder holds another
@@ -134,17 +144,19 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     with _on_gpu("the network"):
         network.to(device).train()
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-        )
+        kind = torch.optim.Adam if schedule.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
         mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        done = kept = _resume(folder, network, optimizer, mean, schedule, device)
+        judged = Judged()
+        done = kept = _resume(folder, network, optimizer, mean, schedule, device, judged)
     _cut_curves(folder / CURVES, done)
     sums: dict[str, float] = {}
     nonsense, pieces, good, began, said = 0, 1, 0, time.monotonic(), done
     for number, batch in enumerate(_batches(network, make, schedule, done, workers), done + 1):
+        if judge and judged.over(judge):
+            break
         for group in optimizer.param_groups:
-            group["lr"] = schedule.learning_rate * _rate(number, schedule.steps)
+            group["lr"] = schedule.learning_rate * _rate(number, schedule, judged)
         losses, pieces = _step(network, optimizer, batch, schedule, device, pieces)
         nonsense, good = (0, good + 1) if losses else (nonsense + 1, good)
         last = number == schedule.steps
@@ -153,19 +165,28 @@ def fit(
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value
         _follow(mean, network, min(schedule.average, number / (number + 10)))
-        if number % word_every == 0 or last:
+        looks = judge is not None and (number % judge.every == 0 or last) and _finite(mean)
+        if looks:
+            assert judge is not None
+            score = judged.look(judge, network, mean, number)
+        if number % word_every == 0 or last or looks:
             now = time.monotonic()
-            step = Step(number, {k: v / good for k, v in sums.items()}, (now - began) / (number - said))
+            means = {k: v / good for k, v in sums.items()} | ({"score": score} if looks else {})
+            step = Step(number, means, (now - began) / (number - said))
             _append(folder / CURVES, {"step": number, **step.losses, "seconds": round(step.seconds, 4)})
             told(step)
             sums, good, began, said = {}, 0, now, number
         if last or (number % save_every == 0 and not nonsense):
-            if not all(bool(torch.isfinite(value).all()) for value in mean.values()):
+            if not _finite(mean):
                 raise _astray(f"the weights are not finite at step {number}", schedule, folder, kept)
-            _save(folder, number, network, optimizer, mean, schedule)
+            _save(folder, number, network, optimizer, mean, schedule, judged)
             kept = number
-    network.load_state_dict(mean)
+    network.load_state_dict(mean if judged.best is None else judged.best)
     return network.eval()
+
+
+def _finite(weights: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in weights.values())
 
 
 def _astray(what: str, schedule: Schedule, folder: Path, kept: int) -> TrainingError:
@@ -269,11 +290,13 @@ def _pieces(batch: Any, number: int) -> list[Any]:
     return [part(batch, i) for i in range(number)]
 
 
-def _rate(number: int, steps: int) -> float:
-    warm = max(1.0, 0.03 * steps)
+def _rate(number: int, schedule: Schedule, judged: Judged) -> float:
+    warm = max(1.0, 0.03 * schedule.steps)
     if number <= warm:
         return number / warm
-    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (number - warm) / max(steps - warm, 1))))
+    if schedule.decay != "cosine":
+        return judged.slowed() if schedule.decay == "plateau" else 1.0
+    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (number - warm) / max(schedule.steps - warm, 1))))
 
 
 @torch.no_grad()
@@ -292,6 +315,7 @@ def _save(
     optimizer: torch.optim.Optimizer,
     mean: dict[str, Tensor],
     schedule: Schedule,
+    judged: Judged,
 ) -> None:
     state = {
         "step": number,
@@ -299,6 +323,7 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "mean": mean,
         "schedule": asdict(schedule),
+        "judged": judged.state(),
     }
     part = folder / f"{CHECKPOINT}.part"
     # In memory first: torch tells of a full disk in its own words, the system in everybody's.
@@ -326,8 +351,9 @@ def _resume(
     mean: dict[str, Tensor],
     schedule: Schedule,
     device: str,
+    judged: Judged,
 ) -> int:
-    """Steps already done; weights and optimizer as they were then."""
+    """Steps already done; weights, optimizer and judgements as they were then."""
     path = folder / CHECKPOINT
     if not path.exists():
         return 0
@@ -343,6 +369,7 @@ def _resume(
         optimizer.load_state_dict(state["optimizer"])
         for name, value in state["mean"].items():
             mean[name].copy_(value)
+        judged.take(state["judged"])
         return int(state["step"])
     except (TrainingError, torch.cuda.OutOfMemoryError):
         raise

@@ -24,6 +24,7 @@ NEIGHBOURS = 5
 _ROWS = 256  # scored at once
 LEAST_VARIANCE = 1e-4
 """Of a Gaussian in any direction."""
+_LEAST_SPREAD = 1e-3  # of the widest feature's
 
 
 class Density(Protocol):
@@ -142,6 +143,28 @@ class Gaussian:
         """The covariance is shrunk: there may be fewer items than features. Source: Ledoit, Wolf (2004)."""
         wide = ledoit_wolf(x)[0] + 1e-9 * np.eye(x.shape[1])
         return cls(x.mean(axis=0), np.linalg.cholesky(np.linalg.inv(wide)))
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Centre (D,) and matrix (D, D) after which the features of a reference are of one spread and uncorrelated."""
+
+    centre: Floats
+    root: Floats
+
+    def __call__(self, x: Floats) -> Floats:
+        """Of m items (m, D), as many."""
+        white: Floats = (x - self.centre) @ self.root
+        return white
+
+    @classmethod
+    def fit(cls, x: Floats) -> Self:
+        """From n items (n, D); the covariance is shrunk, so n may be smaller than D."""
+        centre, spread = x.mean(axis=0), x.std(axis=0)
+        # What hardly varies is not trusted to be that narrow.
+        unit = np.maximum(spread, _LEAST_SPREAD * spread.max()) if spread.any() else np.ones_like(spread)
+        wide = ledoit_wolf((x - centre) / unit)[0] + LEAST_VARIANCE * np.eye(x.shape[1])
+        return cls(centre, np.linalg.cholesky(np.linalg.inv(wide)) / unit[:, None])
 
 
 def mixture(x: Floats, n: int, seed: int, *, reg_covar: float = 1e-6) -> GaussianMixture:

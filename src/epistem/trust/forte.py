@@ -24,7 +24,7 @@ from sklearn.svm import OneClassSVM
 from epistem.core import SettingsError, ShapeError, Table, UnknownName
 from epistem.stats.prdc import PointPrdc, PrdcReference, point_prdc
 from epistem.stats.separation import Separation, separation
-from epistem.trust.densities import LEAST_VARIANCE, NEIGHBOURS, Density, mixture
+from epistem.trust.densities import LEAST_VARIANCE, NEIGHBOURS, Density, Whitening, mixture
 
 Floats = NDArray[np.float64]
 Features = Mapping[str, ArrayLike]
@@ -84,6 +84,7 @@ class TypicalityReference:
         tail: how far beyond the largest ball those items of F lie that do, as a share of it, mean of each encoder.
         density: None where unscored.
         calibration: scores of V, rising.
+        whitening: one an encoder, learnt from R (baselines: R and F); none where features are taken as they are.
         widths: features of each encoder.
         sizes: items in R, F and V.
         groups: in V; the p-value is as good as that number allows.
@@ -97,6 +98,7 @@ class TypicalityReference:
     tail: Floats
     density: Density | None
     calibration: Floats
+    whitening: tuple[Whitening, ...]
     widths: tuple[int, ...]
     sizes: tuple[int, int, int]
     groups: int
@@ -104,7 +106,7 @@ class TypicalityReference:
     @classmethod
     def fit(
         cls, features: Features, *, detector: str = "gmm", groups: Sequence[Hashable] | None = None,
-        k: int = NEIGHBOURS, seed: int = 0,
+        whiten: bool = True, k: int = NEIGHBOURS, seed: int = 0,
     ) -> Self:  # fmt: skip
         """From typical items.
 
@@ -112,6 +114,8 @@ class TypicalityReference:
             features: of n items by each encoder.
             detector: of `DETECTORS`.
             groups: what each item comes from, (n,); those of one group stay together. None: each by itself.
+            whiten: distances count in units of the reference's own spread, correlations taken out; if not, features
+                are compared as they come.
             k: which neighbour gives a radius.
             seed: of the split and the density.
 
@@ -126,9 +130,14 @@ class TypicalityReference:
         r, f, v = _split(names, (1, 1, 1), seed)
         sizes, none = (int(r.sum()), int(f.sum()), int(v.sum())), np.empty(0)
         widths, n_groups = _widths(tables), len({name for name, mine in zip(names, v, strict=True) if mine})
-        empty = cls(detector, tuple(tables), (), none, none, none, None, none, widths, sizes, n_groups)
+        empty = cls(detector, tuple(tables), (), none, none, none, None, none, (), widths, sizes, n_groups)
         if sizes[2] < LEAST_CALIBRATION:
             return empty
+        if whiten:
+            # Not from V, and for the balls not from F: what the whitening has seen lies nearer than what is new.
+            seen = r | f if detector in BASELINES else r
+            empty = replace(empty, whitening=tuple(Whitening.fit(t[seen].astype(float)) for t in tables.values()))
+        given, tables = tables, empty._white(tables)
         prdc = () if detector in BASELINES else tuple(PrdcReference.of(t[r], t[f], k=k) for t in tables.values())
         own = [one.score_third() for one in prdc]
         if prdc:
@@ -145,7 +154,7 @@ class TypicalityReference:
         centre = learnt.mean(axis=0)
         density = kind.fit((learnt - centre) / spread, seed)
         made = replace(empty, prdc=prdc, tail=tail, centre=centre, spread=spread, density=density)
-        return replace(made, calibration=np.sort(made.score(_taken(tables, v))))
+        return replace(made, calibration=np.sort(made.score(_taken(given, v))))
 
     @property
     def unscored(self) -> str | None:
@@ -169,6 +178,7 @@ class TypicalityReference:
             raise ShapeError(f"the reference's encoders have {self.widths} features, these have {widths}")
         if self.density is None:
             return np.full(_length(tables), np.nan)
+        tables = self._white(tables)
         if not self.prdc:
             whole = np.concatenate(list(tables.values()), axis=1)
             return self.density.score((whole - self.centre) / self.spread)
@@ -226,6 +236,11 @@ class TypicalityReference:
         if self.unscored:
             return None
         return np.asarray(false_discovery_control(share) <= level) if len(share) else np.empty(0, bool)
+
+    def _white(self, tables: Mapping[str, Floats]) -> dict[str, Floats]:
+        if not self.whitening:
+            return dict(tables)
+        return {name: one(t.astype(float)) for one, (name, t) in zip(self.whitening, tables.items(), strict=True)}
 
     def _share(self, score: Floats) -> Floats:
         share: Floats = (1 + np.searchsorted(self.calibration, score, side="right")) / (1 + len(self.calibration))

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from epistem.core import RecordError
 from epistem.stats.prdc import PrdcReference
+from epistem.trust.densities import Whitening
 from epistem.trust.forte import DETECTORS, TypicalityReference
 
-VERSION = 1
+VERSION = 2
 _PLAIN = ("detector", "encoders", "widths", "sizes", "groups")
 _REFERENCE = ("points", "radius", "third", "reach")
 _ARRAYS = ("centre", "spread", "tail", "calibration")
@@ -31,11 +32,14 @@ def save(reference: TypicalityReference, path: Path) -> None:
         RecordError: it cannot be written.
     """
     about = {name: getattr(reference, name) for name in _PLAIN} | {
-        "epistem_typicality": VERSION, "scored": reference.density is not None, "k": [one.k for one in reference.prdc]
+        "epistem_typicality": VERSION, "scored": reference.density is not None, "k": [one.k for one in reference.prdc],
+        "white": len(reference.whitening),
     }  # fmt: skip
     arrays = {name: getattr(reference, name) for name in _ARRAYS}
     for i, one in enumerate(reference.prdc):
         arrays |= {f"prdc{i}_{name}": getattr(one, name) for name in _REFERENCE}
+    for i, white in enumerate(reference.whitening):
+        arrays |= {f"white{i}_centre": white.centre, f"white{i}_root": white.root}
     if reference.density is not None:
         arrays |= {
             f"density_{one.name}": getattr(reference.density, one.name) for one in _parts_of(reference.detector)
@@ -85,6 +89,7 @@ def _reference(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
     return TypicalityReference(
         about["detector"], tuple(about["encoders"]), tuple(prdc), arrays["centre"], arrays["spread"],
         arrays["tail"], kind(**parts) if about["scored"] else None, arrays["calibration"],
+        tuple(Whitening(arrays[f"white{i}_centre"], arrays[f"white{i}_root"]) for i in range(about["white"])),
         tuple(about["widths"]), tuple(about["sizes"]), about["groups"],
     )  # fmt: skip
 

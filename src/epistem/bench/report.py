@@ -1,0 +1,434 @@
+"""The report of a run: what was asked, what was trained from what, how good it is, and whether it is ready.
+
+Ready is said only where it is known: the typicality signals reach the profile's limits, and the heatmaps agree with
+the expert's regions or with deletion. What was not asked is "not known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epistem.bench.advise import Advice
+from epistem.bench.arms import LOWER, arms, comparable, gathered, model_name, of_metric, shown
+from epistem.bench.compare import Scores, model_means
+from epistem.bench.masks import IGNORED
+from epistem.bench.plan import PARTS, Plan
+from epistem.bench.profile import Profile
+from epistem.bench.shown import (
+    bars_figure,
+    cost_blocks,
+    differences_table,
+    fact,
+    label_of,
+    means_table,
+    rank_blocks,
+    start_notices,
+    start_words,
+    words_column,
+)
+from epistem.report.bench_figures import KEY, mask_strip
+from epistem.report.document import (
+    Block,
+    Cell,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Notice,
+    Report,
+    Section,
+    Table,
+    Text,
+    finite,
+)
+from epistem.report.figures import shrunk
+from epistem.report.render import render_html
+from epistem.report.words import counted, number, percent, sentence, span
+from epistem.segment.summary import macro_image
+
+LEAST_POINTING, SURE = 0.7, 0.05
+MOST_IMAGES = 6
+
+Said = Literal["ready", "revise", "not known"]
+
+
+class MaskPicture(NamedTuple):
+    """One test image with its truth and what the best network found; (H, W), the image maybe (C, H, W)."""
+
+    image: NDArray[Any]
+    truth: NDArray[np.integer[Any]]
+    found: NDArray[np.integer[Any]]
+
+
+class Alignment(NamedTuple):
+    """Whether heatmaps lie where they should, over n images; None where not computed.
+
+    Attributes:
+        pointing: share of images whose hottest place is in the expert's region, 0 to 1.
+        deletion_gap: by how much more blurring the hottest pixels changes the answer than random ones; > 0 is good.
+        deletion_p: that the gap is chance.
+        images: n.
+    """
+
+    pointing: float | None
+    deletion_gap: float | None
+    deletion_p: float | None
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
+class BenchResults:
+    """One run of one profile, read from its folder.
+
+    Attributes:
+        profile, plan: what was asked for.
+        jobs, scores: the tables of the jobs that are done.
+        pictures: test images by content id, of the network that `best_job` names; those of `images_to_show` will do.
+        pooled: of that network, `summary.micro_pixel` of all test images; None where not counted.
+        typicality: columns detector, auroc, f1 (precision, fpr95, view); None: not asked.
+        heatmaps: pictures by caption; empty: not asked.
+        alignment: of the heatmaps.
+        advice: for this dataset from past ones; None: not asked.
+        failures: job and why, of jobs that have no result.
+        provenance: how to make it again.
+    """
+
+    profile: Profile
+    plan: Plan
+    jobs: pd.DataFrame
+    scores: pd.DataFrame
+    pictures: Mapping[str, MaskPicture] = field(default_factory=dict)
+    pooled: pd.DataFrame | None = None
+    typicality: pd.DataFrame | None = None
+    heatmaps: Mapping[str, bytes] = field(default_factory=dict)
+    alignment: Alignment | None = None
+    advice: Advice | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """That ranks."""
+        return self.profile.task.primary
+
+
+class Verdict(NamedTuple):
+    """Whether a model may be used, and why."""
+
+    said: Said
+    reasons: tuple[str, ...]
+
+
+def report(run: BenchResults) -> str:
+    """The page, one HTML file with its pictures inside."""
+    return render_html(run_report(run))
+
+
+def run_report(run: BenchResults) -> Report:
+    """The page as data.
+
+    Raises:
+        RecordError: tables that lack columns or contradict one another.
+    """
+    parts = _compared(run)
+    sections = [
+        Section(title="What came out", id="outcome", blocks=tuple(_outcome(run, parts))),
+        Section(title="What was asked for", id="profile", blocks=tuple(_asked(run))),
+        Section(title="Test images", id="images", blocks=tuple(_images(run))),
+        Section(title="Scores", id="scores", blocks=tuple(_scores(run, parts))),
+        Section(title="Cost", id="cost", blocks=tuple(_cost(run, parts))),
+        Section(title="Is this image typical?", id="typicality", blocks=tuple(_typicality(run))),
+        Section(title="What did the network look at?", id="heatmaps", blocks=tuple(_heatmaps(run))),
+        Section(title="What to try first", id="advice", blocks=tuple(_advice(run))),
+        Section(title="How this was made", id="made", blocks=tuple(_made(run))),
+    ]  # fmt: skip
+    return Report(
+        kind="Segmentation benchmark", title=run.profile.dataset.id or "A dataset without a name",
+        provenance=dict(run.provenance), sections=tuple(section for section in sections if section.blocks),
+    )  # fmt: skip
+
+
+def best_job(run: BenchResults) -> str | None:
+    """The run of the best model of the first arm that scores highest by itself; undertrained only if all are."""
+    table = run.jobs[~run.jobs["undertrained"].astype(bool)]
+    rows = of_metric(run.scores, run.metric)
+    means = rows[rows["job"].isin(table["job"] if len(table) else run.jobs["job"])].groupby("job")["value"].mean()
+    means = means.dropna()
+    if not len(means):
+        return None
+    return str(means.idxmin() if run.metric in LOWER else means.idxmax())
+
+
+def images_to_show(run: BenchResults, most: int = MOST_IMAGES) -> list[str]:
+    """Content ids of test images of the best job, evenly from the worst to the best."""
+    rows = of_metric(run.scores, run.metric)
+    mine = rows[rows["job"] == best_job(run)].dropna(subset=["value"])
+    ordered = mine.sort_values(["value", "image"], ascending=run.metric not in LOWER)["image"].tolist()
+    at = np.linspace(0, len(ordered) - 1, min(most, len(ordered))).round().astype(int)
+    return [str(ordered[i]) for i in at]
+
+
+def verdict(run: BenchResults) -> Verdict:
+    """Ready, revise, or not known, by the profile's limits and the heatmaps' alignment."""
+    findings = [*_network_findings(run), *_signal_findings(run), _alignment_finding(run.alignment)]
+    wrong = [why for good, why in findings if good is False]
+    unknown = [why for good, why in findings if good is None]
+    if wrong:
+        return Verdict("revise", (*wrong, *unknown))
+    if unknown:
+        return Verdict("not known", tuple(unknown))
+    return Verdict("ready", tuple(why for _, why in findings))
+
+
+Finding = tuple[bool | None, str]
+
+
+def _network_findings(run: BenchResults) -> Iterator[Finding]:
+    job = best_job(run)
+    if job is None:
+        yield False, "no network has a score: train one to its end"
+    elif bool(run.jobs.set_index("job").loc[job, "undertrained"]):
+        yield False, "the best network is undertrained: give it more steps"
+
+
+def _signal_findings(run: BenchResults) -> Iterator[Finding]:
+    qc = run.profile.task.qc
+    if run.typicality is None:
+        yield None, "typicality was not asked: run its signals on the test images"
+        return
+    for detector in qc.detectors:
+        rows = run.typicality[run.typicality["detector"] == detector]
+        limits = {"AUROC": ("auroc", qc.ready_if.auroc), "F1": ("f1", qc.ready_if.f1)}
+        for label, (name, limit) in limits.items():
+            worst = finite(rows[name].min(skipna=False)) if len(rows) and name in rows else None
+            if worst is None:
+                yield None, f"{label} of {detector} is not known"
+            else:
+                side = "reaches" if worst >= limit else "is below"
+                yield worst >= limit, f"{label} of {detector}, {number(worst, decimals=2)}, {side} {limit:g}"
+
+
+def _alignment_finding(seen: Alignment | None) -> Finding:
+    if seen is None or (seen.pointing is None and (seen.deletion_gap is None or seen.deletion_p is None)):
+        return None, "whether heatmaps are aligned is not known: give expert regions, or run the deletion test"
+    points = seen.pointing is not None and seen.pointing >= LEAST_POINTING
+    gap, p = seen.deletion_gap, seen.deletion_p
+    deletes = gap is not None and p is not None and gap > 0 and p < SURE
+    said = []
+    if seen.pointing is not None:
+        said.append(f"pointing {number(seen.pointing, decimals=2)} (wanted {LEAST_POINTING:g})")
+    if gap is not None and p is not None:
+        said.append(f"deletion gap {number(gap)}, p {number(p)} (wanted > 0 with p < {SURE:g})")
+    how = "aligned" if points or deletes else "not aligned"
+    return points or deletes, f"heatmaps are {how} over {counted(seen.images, 'image')}: {'; '.join(said)}"
+
+
+# ---------------------------------------------------------------- sections
+
+
+def _compared(run: BenchResults) -> list[tuple[str, Scores, bool]]:
+    """Words, scores and whether they are of undertrained networks: each arm, then the undertrained of each."""
+    found = []
+    for arm in arms(run.jobs):
+        if (scores := gathered(comparable(run.scores, run.jobs, run.metric, arm), run.metric)) is not None:
+            found.append((arm.words, scores, False))
+    short = run.jobs[run.jobs["undertrained"].astype(bool)]
+    mine = run.scores[run.scores["job"].isin(short["job"])]
+    for arm in arms(short.assign(undertrained=False)):
+        table = comparable(mine, short, run.metric, arm, undertrained=True)
+        if (scores := gathered(table, run.metric)) is not None:
+            found.append((arm.words, scores, True))
+    return found
+
+
+def _outcome(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+    said = verdict(run)
+    head = "Nothing is scored yet."
+    if parts:
+        words, scores, stopped = parts[0]
+        best = _best(scores)
+        ends = span(finite(best["low"]), finite(best["high"]), scores.coverage)
+        value = f"{label_of(run.metric)} {number(float(best['value']), decimals=3)}" + (f" ({ends})" if ends else "")
+        head = f"{shown(best['model'])}, {words}, scores highest{' of what is undertrained' if stopped else ''}: {value}."
+    last = {"ready": "Ready.", "revise": "Revise.", "not known": "Whether it is ready is not known."}[said.said]
+    yield Text(role="headline", text=f"{head} {last}")
+    yield from start_notices(run.jobs)
+    for job, why in run.failures.items():
+        yield Notice(level="error", text=f"Job {job} has no result: {why}")
+    title = {"ready": "Why ready", "revise": "What to revise", "not known": "What is not known"}[said.said]
+    yield Text(title=title, text="\n\n".join(map(sentence, said.reasons)), role="list")
+
+
+def _best(scores: Scores) -> pd.Series:
+    return model_means(scores).sort_values("value", ascending=scores.sign < 0).iloc[0]
+
+
+def _asked(run: BenchResults) -> Iterator[Block]:
+    data, task, model = run.profile.dataset, run.profile.task, run.profile.model
+    training, split = run.profile.training, run.plan.split
+    scale = data.resolution
+    size = f"{scale.value:g} {scale.unit} per {scale.per}" if scale else None
+    images = ", ".join(f"{len(getattr(split, part))} {part}" for part in PARTS)
+    groups = ", ".join(str(len({one.group for one in getattr(split, part)})) for part in PARTS)
+    until = f"{training.max_steps} steps" if training.max_steps else f"{training.max_epochs} epochs"
+    said = {
+        "Objective": task.objective, "Modality": data.modality, "Material": data.material.name or data.material.kind,
+        "Pixel size": size, "Classes": ", ".join(one.name for one in task.classes), "Difficulty": task.difficulty,
+        "Images": f"{images} (groups {groups}), split by {training.split.by}",
+        "Networks": f"{', '.join(model.encoders)} × {', '.join(model.decoders)} ({model.variant})",
+        "Weights at the start": ", ".join("none: random" if w == "none" else w for w in model.weights),
+        "Training": f"{training.preset}, up to {until}, tiles of {training.image_size} px, seeds "
+        + ", ".join(map(str, training.seeds)),
+        "Ranked by": label_of(run.metric),
+    }  # fmt: skip
+    facts = [
+        Fact(label=label, value=value, note="" if value else "the profile does not say")
+        for label, value in said.items()
+    ]
+    yield Facts(facts=tuple(facts), style="list")
+    if notes := (*data.metadata.notes, *run.plan.notes):
+        yield Text(title="Notes", text="\n\n".join(sentence(note) for note in notes), role="list")
+
+
+def _images(run: BenchResults) -> Iterator[Block]:
+    wanted = [image for image in images_to_show(run) if image in run.pictures]
+    if not wanted:
+        yield Notice(level="info", text="No masks were kept with this run, so none are shown.")
+        return
+    job = best_job(run)
+    row = run.jobs.set_index("job").loc[job]
+    rows = of_metric(run.scores, run.metric)
+    mine = rows[rows["job"] == job].set_index("image")
+    name = shown(model_name(row["encoder"], row["decoder"]))
+    yield Text(text=f"From the worst to the best of {len(mine)} test images, by {name}, seed {row['seed']}. {KEY}.")
+    for image in wanted:
+        one, value = run.pictures[image], finite(mine.loc[image, "value"])
+        # A strip of four pictures: 1,600 px wide shows each at 400.
+        strip = mask_strip(one.image, one.truth, one.found, ignored=IGNORED, side_px=384)
+        caption = f"{mine.loc[image, 'name'] if 'name' in mine else image}: {label_of(run.metric)} {number(value)}"
+        alt = f"Image, truth, prediction and difference of {image}"
+        yield Figure.of(shrunk(strip, side_px=1600, kilobytes=250), alt=alt, caption=caption)
+
+
+def _scores(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+    for words, scores, stopped in parts:
+        title = sentence(words) + (", undertrained: not compared" if stopped else "")
+        yield means_table(scores, run.metric, title=title)
+        if not stopped:
+            yield differences_table(scores, run.metric)
+    if parts:
+        yield bars_figure([parts[0][1]], run.metric, [parts[0][2]])
+        yield from _group_ranks(run, parts)
+    yield from _classes(run)
+
+
+def _group_ranks(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+    """On one dataset the test groups are what ranks are averaged over."""
+    if parts[0][2]:
+        return
+    table = comparable(run.scores, run.jobs, run.metric, arms(run.jobs)[0])
+    by_group = gathered(table.assign(dataset=table["group"].astype(str)), run.metric)
+    if by_group is not None and len(by_group.datasets[0].models) > 1:
+        yield from rank_blocks(by_group, over="test groups")
+
+
+def _classes(run: BenchResults) -> Iterator[Block]:
+    """The best network class by class: images weigh the same, or pixels do."""
+    mine = run.scores[run.scores["job"] == best_job(run)]
+    if not len(mine):
+        return
+    groups = mine.drop_duplicates("image")["group"].tolist()
+    macro = macro_image(mine[["image", "class", "metric", "value", "empty", "undefined"]], groups=groups)
+    tables = {"macro-image": macro} | ({} if run.pooled is None else {"micro-pixel": run.pooled})
+    keys = list(dict.fromkeys(zip(macro["class"], macro["metric"], strict=True)))
+    rows: list[tuple[Cell, ...]] = []
+    for key in keys:
+        cells = [_cell(table, key) for table in tables.values()]
+        first = macro[(macro["class"] == key[0]) & (macro["metric"] == key[1])].iloc[0]
+        rows.append((key[0], label_of(key[1]), *cells, int(first["empty"]), int(first["undefined"])))
+    columns = (
+        words_column("Class"), words_column("Metric"), *(Column(label=name.capitalize()) for name in tables),
+        Column(label="Empty", note="in neither map, scores 1"), Column(label="Undefined", note="left out"),
+    )  # fmt: skip
+    note = "The one network whose masks are shown. Macro-image: every image weighs the same; micro-pixel: every pixel "
+    note += "does. 90 % intervals from drawing groups again."
+    note += "" if run.pooled is not None else " Pixels were not pooled with this run."
+    yield Table(title="Class by class", columns=columns, rows=tuple(rows), note=note, folded=True)
+
+
+def _cell(table: pd.DataFrame, key: tuple[str, str]) -> Cell:
+    rows = table[(table["class"] == key[0]) & (table["metric"] == key[1])]
+    return fact(rows.iloc[0]) if len(rows) else None
+
+
+def _cost(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+    if parts:
+        yield from cost_blocks(run.jobs, parts[0][1], run.metric)
+
+
+def _typicality(run: BenchResults) -> Iterator[Block]:
+    if run.typicality is None:
+        yield Notice(level="info", text="Not asked: how typical images and masks are was not scored in this run.")
+        return
+    names = {"view": "View", "auroc": "AUROC", "f1": "F1", "precision": "Precision", "fpr95": "FPR95"}
+    there = [name for name in names if name in run.typicality]
+    rows = tuple(
+        (str(row["detector"]), *(str(row[n]) if n == "view" else finite(row[n]) for n in there))
+        for _, row in run.typicality.iterrows()
+    )
+    columns = (
+        words_column("Detector"),
+        *(words_column("View") if n == "view" else Column(label=names[n], decimals=3, missing="unscored") for n in there),
+    )  # fmt: skip
+    limits = run.profile.task.qc.ready_if
+    note = f"Ready from AUROC {limits.auroc:g} and F1 {limits.f1:g} on. FPR95: lower is better."
+    yield Table(title="Typical and planted foreign items told apart", columns=columns, rows=rows, note=note)
+
+
+def _heatmaps(run: BenchResults) -> Iterator[Block]:
+    if not run.heatmaps:
+        yield Notice(level="info", text="Not asked: no region was given to explain.")
+    for caption, picture in run.heatmaps.items():
+        yield Figure.of(shrunk(picture, side_px=1200, kilobytes=250), alt=f"Heatmap: {caption}", caption=caption)
+    if run.alignment is not None:
+        yield Text(text=sentence(_alignment_finding(run.alignment)[1]) + ".")
+
+
+def _advice(run: BenchResults) -> Iterator[Block]:
+    if run.advice is None:
+        yield Notice(level="info", text="Not asked: no past datasets were given to compare with.")
+        return
+    if run.advice.model is None:
+        yield Text(text=f"Not known: {run.advice.reasons[0]}.")
+        return
+    near = ", ".join(f"{name} ({percent(share)})" for name, share in list(run.advice.similar.items())[:3])
+    text = f"Try {shown(run.advice.model)} first, by {run.advice.by}. Most like this one: {near}."
+    yield Text(text=text)
+    yield Text(text="\n\n".join(run.advice.reasons), role="list")
+
+
+def _made(run: BenchResults) -> Iterator[Block]:
+    yield Text(text=f"{counted(len(run.jobs), 'network')}: {start_words(run.jobs)}.")
+    names = {"seed": "Seed", "steps": "Steps", "best_step": "Best step", "best_score": "Best on validation",
+             "seconds": "Seconds", "device": "Device"}  # fmt: skip
+    there = [name for name in names if name in run.jobs]
+    rows: list[tuple[Cell, ...]] = []
+    for _, row in run.jobs.iterrows():
+        state = "undertrained" if row["undertrained"] else ""
+        begin = str(row["start"]) if "start" in run.jobs else str(row["weights"])
+        cells = [str(row[n]) if n == "device" else finite(row[n]) for n in there]
+        whole = [int(c) if isinstance(c, float) and n in ("seed", "steps", "best_step") else c
+                 for n, c in zip(there, cells, strict=True)]  # fmt: skip
+        pair = shown(model_name(row["encoder"], row["decoder"]))
+        rows.append((str(row["job"]), pair, str(row["variant"]), begin, *whole, state))
+    columns = (
+        *map(words_column, ("Job", "Model", "Decoder", "Start")),
+        *(words_column(names[n]) if n == "device" else Column(label=names[n]) for n in there), words_column("Note"),
+    )  # fmt: skip
+    yield Table(title="Jobs", columns=columns, rows=tuple(rows), folded=True)

@@ -1,0 +1,85 @@
+"""Scores of label maps, as a profile asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epistem.bench.images import Scored
+from epistem.bench.profile import Profile
+from epistem.segment.boundaries import shape_scores, structure
+from epistem.segment.metrics import class_weights, confusion
+from epistem.segment.summary import ALL, FOREGROUND, image_scores
+
+IGNORED = -1
+SHAPE_METRICS = {"boundary_f": "boundary_f", "cldice": "cldice", "hd95": "hd95_px"}
+"""Metric of a profile → its name in `shape_scores`."""
+STRUCTURE_METRICS = {"porosity": "share", "connectivity": "largest_share"}
+"""Metric of a profile → the field of `Structure` whose error, found minus true, is listed."""
+LOWER_IS_BETTER = ("hd95", "porosity", "connectivity")
+
+
+def score_image(
+    found: NDArray[np.integer[Any]],
+    truth: NDArray[np.int16],
+    image: str,
+    profile: Profile,
+    weights: NDArray[np.float64],
+) -> pd.DataFrame:
+    """All scores of one label map: columns image, class, metric, value, empty, undefined."""
+    classes, metrics = _classes(profile), profile.task.metrics
+    counts = confusion(found, truth, classes, ignore=IGNORED)
+    tables = [image_scores(counts[None], classes, weights=weights, background=classes[0], images=[image])]
+    if any(metric in SHAPE_METRICS for metric in metrics):
+        tables.append(shape_scores(found, truth, classes, image=image, background=classes[0], ignore=IGNORED))
+    tables += [_structure(found, truth, image, classes, one) for one in metrics if one in STRUCTURE_METRICS]
+    return pd.concat(tables, ignore_index=True)
+
+
+def training_weights(images: Sequence[Scored], classes: Sequence[str]) -> NDArray[np.float64]:
+    """Weights of the classes for the weighted IoU, from the training images alone."""
+    return class_weights([confusion(np.maximum(one.labels, 0), one.labels, classes, ignore=-1) for one in images])
+
+
+def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[Any], list[Any]], float]:
+    """The primary metric over validation tiles, higher is better: of pooled pixels; for shapes the mean of tiles."""
+    classes, primary = _classes(profile), profile.task.primary
+
+    def rate(found: list[NDArray[Any]], truth: list[NDArray[Any]]) -> float:
+        pairs = list(zip(found, truth, strict=True))
+        if primary in SHAPE_METRICS or primary in STRUCTURE_METRICS:
+            name = SHAPE_METRICS.get(primary, f"{primary}_error")
+            scored = pd.concat([score_image(f, t, "", profile, weights) for f, t in pairs])
+            mine = scored[(scored["metric"] == name) & (scored["class"] == FOREGROUND)]["value"]
+            return float(-mine.abs().mean() if primary in LOWER_IS_BETTER else mine.mean())
+        counts = np.sum([confusion(f, t, classes, ignore=IGNORED) for f, t in pairs], axis=0)
+        scored = image_scores(counts[None], classes, weights=weights, background=classes[0])
+        of = scored["class"].isin([FOREGROUND, ALL]) & (scored["metric"] == primary)
+        return float(scored[of]["value"].iloc[0])
+
+    return rate
+
+
+def _structure(
+    found: NDArray[Any], truth: NDArray[Any], image: str, classes: Sequence[str], metric: str
+) -> pd.DataFrame:
+    """Found minus true share (or largest part's share) of each class but the background, and their mean."""
+    counted = truth != IGNORED
+    rows = []
+    for label, name in list(enumerate(classes))[1:]:
+        shares = [getattr(structure(m == label, valid=counted), STRUCTURE_METRICS[metric]) for m in (found, truth)]
+        rows.append({"class": name, "value": shares[0] - shares[1]})
+    values = np.array([row["value"] for row in rows])
+    known = values[np.isfinite(values)]
+    rows.append({"class": FOREGROUND, "value": float(known.mean()) if known.size else np.nan})
+    table = pd.DataFrame(rows).assign(image=image, metric=f"{metric}_error", empty=0)
+    table["undefined"] = [*np.isnan(values).astype(int), int(np.isnan(values).sum())]
+    return table[["image", "class", "metric", "value", "empty", "undefined"]]
+
+
+def _classes(profile: Profile) -> tuple[str, ...]:
+    return tuple(one.name for one in profile.task.classes)
