@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from epistem.bench.folder import profile_from_folder
 from epistem.bench.profile import Profile
+from epistem.segment.summary import FOREGROUND
 
 
 def write_pair(folder: Path, name: str, *, seed: int, values: tuple[int, ...] = (0, 1)) -> None:
@@ -41,3 +44,42 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def profile(folder: Path) -> Profile:
     return profile_from_folder(folder)
+
+
+CELLS = [(e, d) for e in ("tf_efficientnet_lite0", "resnet50") for d in ("unet", "deeplabv3", "deeplabv3plus")]
+
+
+def simulated_runs(
+    lead: Mapping[str, Mapping[str, float]], *, cells: Sequence[tuple[str, str]] = CELLS, seeds: int = 3,
+    groups: int = 8, weights: str = "none", variant: str = "canonical", undertrained: bool = False, seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Jobs and scores as runs leave them: IoU 0.6 plus the decoder's lead on a dataset, noise of images and seeds."""
+    rng = np.random.default_rng(seed)
+    jobs, scores = [], []
+    for dataset, leads in lead.items():
+        of_image = rng.normal(0.6, 0.08, 2 * groups)
+        for (encoder, decoder), number in product(cells, range(seeds)):
+            job = f"{dataset}-{encoder}-{decoder}-{weights}-{variant}-{number}"
+            cost = (2 if encoder.startswith("resnet") else 0.3) * (1.5 if decoder == "unet" else 1)
+            keys = {"dataset": dataset, "job": job, "encoder": encoder, "decoder": decoder, "variant": variant}
+            keys |= {"weights": weights, "seed": number}
+            jobs.append(keys | {
+                "start": "random initialisation" if weights == "none" else weights, "undertrained": undertrained,
+                "steps": 100 if undertrained else 600, "best_step": 90, "best_score": 0.6, "seconds": 60.0,
+                "device": "cpu", "parameters": int(cost * 1e7), "macs": int(cost * 1e9), "latency_ms": 12 * cost,
+                "frames_per_s": 80 / cost, "peak_mb": 50 * cost, "tile_px": 128,
+            })  # fmt: skip
+            bump = leads.get(decoder, 0.0) + rng.normal(0, 0.01)
+            found = np.clip(of_image + bump + rng.normal(0, 0.02, len(of_image)), 0.02, 0.98)
+            for i, iou in enumerate(found):
+                row = keys | {"image": f"{dataset}{i}", "name": f"{dataset}_{i}.png", "group": f"s{i // 2}"}
+                for name, value in (("iou", iou), ("dice", 2 * iou / (1 + iou))):
+                    counts = {"metric": name, "value": value, "empty": 0, "undefined": 0}
+                    scores += [row | counts | {"class": one} for one in ("pore", FOREGROUND)]
+    return pd.DataFrame(jobs), pd.DataFrame(scores)
+
+
+@pytest.fixture
+def runs() -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
+    """`simulated_runs(lead, …)`: jobs and scores."""
+    return simulated_runs

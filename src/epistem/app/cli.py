@@ -1,4 +1,5 @@
-"""The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `formats`.
+"""The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
+`explain`, `reproduce`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epistem import __version__
+from epistem.app.bench_cli import benching
 from epistem.app.forecast_cli import forecasting
 from epistem.app.options import Device, Json, Workers
 from epistem.app.reproduce_cli import reproducing
+from epistem.app.segment_cli import segment, train_segmenter
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -236,6 +239,9 @@ training = typer.Typer(help="Train a network.", no_args_is_help=True)
 app.add_typer(training, name="train")
 app.add_typer(forecasting, name="forecast")
 app.add_typer(reproducing, name="reproduce")
+app.add_typer(benching, name="bench")
+app.command()(segment)
+training.command("segmenter")(train_segmenter)
 
 
 @training.command("detector")

@@ -57,7 +57,7 @@ def train_detector(
         raise SettingsError(f"{', '.join(given)} are for labelled images; {source.name} says all that a spec needs")
     if not is_spec and (start is None or images is None):
         raise SettingsError(_incomplete(source, start, images))
-    _need_torch()
+    need_torch()
     with Words(quiet=as_json) as words, words.stoppable(lambda: _kept(out)):
         if is_spec:
             done = _from_spec(source, out, device, workers, words)
@@ -118,7 +118,8 @@ def _schedule(steps: int | None, learning_rate: float | None, seed: int | None) 
     )
 
 
-def _need_torch() -> None:
+def need_torch() -> None:
+    """Raises DependencyMissing where no network can be trained."""
     missing = [name for name in ("torch", "timm", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
         raise DependencyMissing(f"training needs {', '.join(missing)}; pip install 'epistem[nets]'")
@@ -268,13 +269,13 @@ class Words:
 
     def part(self, what: str, done: int, of: int) -> None:
         """So many of the fields are through."""
-        self._show(what, done, of, "")
+        self.show(what, done, of, "")
 
     def step(self, step: Step, of: int) -> None:
         """A number of training steps are through."""
         losses = ", ".join(f"{name} {value:.3g}" for name, value in step.losses.items())
         left = step.seconds * (of - step.number)
-        self._show("Training, step", step.number, of, f"{losses}; {left:.0f} s left")
+        self.show("Training, step", step.number, of, f"{losses}; {left:.0f} s left")
 
     def say(self, text: str) -> None:
         """A line of its own."""
@@ -283,7 +284,8 @@ class Words:
         else:
             print(text, file=sys.stderr)
 
-    def _show(self, what: str, done: int, of: int, more: str) -> None:
+    def show(self, what: str, done: int, of: int, more: str) -> None:
+        """So much of `what` is done, and a few words."""
         self.last = f"{what[0].lower()}{what[1:]} {done} of {of}"
         if what not in self.tasks:
             self.tasks[what] = self.bar.add_task(what, total=of, more=more)

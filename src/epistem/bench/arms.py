@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -55,6 +55,12 @@ def arms(jobs: pd.DataFrame) -> list[Arm]:
     counts = jobs[~jobs["undertrained"].astype(bool)].groupby(["weights", "variant"]).size()
     ordered = counts.sort_values(ascending=False, kind="stable")
     return [Arm(str(weights), str(variant)) for weights, variant in ordered.index]
+
+
+def of_arm(jobs: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """Its trained jobs."""
+    mine = (jobs["weights"] == arm.weights) & (jobs["variant"] == arm.variant)
+    return jobs[mine & ~jobs["undertrained"].astype(bool)]
 
 
 def comparable(
@@ -118,6 +124,17 @@ def shown(model: str) -> str:
 def decoder_of(model: str) -> str:
     """The decoder in such a name."""
     return model.rpartition(" + ")[2]
+
+
+def in_order(models: Iterable[str]) -> list[int]:
+    """Places of models by encoder, in each by decoder: U-Net first."""
+    names = list(models)
+
+    def place(i: int) -> tuple[str, int]:
+        encoder, _, decoder = names[i].rpartition(" + ")
+        return encoder, DECODER_ORDER.index(decoder) if decoder in DECODER_ORDER else len(DECODER_ORDER)
+
+    return sorted(range(len(names)), key=place)
 
 
 def gathered(table: pd.DataFrame, metric: str, *, seed: int = 0) -> Scores | None:

@@ -1,25 +1,22 @@
-"""The report of a run: what was asked, what was trained from what, how good it is, and whether it is ready.
-
-Ready is said only where it is known: the typicality signals reach the profile's limits, and the heatmaps agree with
-the expert's regions or with deletion. What was not asked is "not known".
-"""
+"""The report of a run: what was asked, what was trained from what, how good it is, and whether it is ready."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from epistem.bench.advise import Advice
-from epistem.bench.arms import LOWER, arms, comparable, gathered, model_name, of_metric, shown
+from epistem.bench.arms import LOWER, arms, comparable, gathered, model_name, of_arm, of_metric, shown
 from epistem.bench.compare import Scores, model_means
 from epistem.bench.masks import IGNORED
 from epistem.bench.plan import PARTS, Plan
 from epistem.bench.profile import Profile
+from epistem.bench.ready import NAMES, Alignment, Verdict, heatmap_finding, verdict
 from epistem.bench.shown import (
     bars_figure,
     cost_blocks,
@@ -52,10 +49,7 @@ from epistem.report.render import render_html
 from epistem.report.words import counted, number, percent, sentence, span
 from epistem.segment.summary import macro_image
 
-LEAST_POINTING, SURE = 0.7, 0.05
-MOST_IMAGES = 6
-
-Said = Literal["ready", "revise", "not known"]
+MOST_IMAGES = 4
 
 
 class MaskPicture(NamedTuple):
@@ -64,22 +58,6 @@ class MaskPicture(NamedTuple):
     image: NDArray[Any]
     truth: NDArray[np.integer[Any]]
     found: NDArray[np.integer[Any]]
-
-
-class Alignment(NamedTuple):
-    """Whether heatmaps lie where they should, over n images; None where not computed.
-
-    Attributes:
-        pointing: share of images whose hottest place is in the expert's region, 0 to 1.
-        deletion_gap: by how much more blurring the hottest pixels changes the answer than random ones; > 0 is good.
-        deletion_p: that the gap is chance.
-        images: n.
-    """
-
-    pointing: float | None
-    deletion_gap: float | None
-    deletion_p: float | None
-    images: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +96,6 @@ class BenchResults:
         return self.profile.task.primary
 
 
-class Verdict(NamedTuple):
-    """Whether a model may be used, and why."""
-
-    said: Said
-    reasons: tuple[str, ...]
-
-
 def report(run: BenchResults) -> str:
     """The page, one HTML file with its pictures inside."""
     return render_html(run_report(run))
@@ -155,14 +126,19 @@ def run_report(run: BenchResults) -> Report:
 
 
 def best_job(run: BenchResults) -> str | None:
-    """The run of the best model of the first arm that scores highest by itself; undertrained only if all are."""
-    table = run.jobs[~run.jobs["undertrained"].astype(bool)]
-    rows = of_metric(run.scores, run.metric)
-    means = rows[rows["job"].isin(table["job"] if len(table) else run.jobs["job"])].groupby("job")["value"].mean()
-    means = means.dropna()
-    if not len(means):
+    """The network the report is about: of the model that scores highest in the first arm, the run best on validation.
+
+    Undertrained only if all are; None where none has a score.
+    """
+    parts = _compared(run)
+    if not parts:
         return None
-    return str(means.idxmin() if run.metric in LOWER else means.idxmax())
+    model = str(_best(parts[0].scores)["model"])
+    names = [model_name(str(e), str(d)) for e, d in zip(run.jobs["encoder"], run.jobs["decoder"], strict=True)]
+    mine = run.jobs[(np.array(names) == model) & run.jobs["job"].isin(parts[0].jobs)]
+    # The trainer's score is higher for better, whatever the metric.
+    by = ["best_score", "job"] if "best_score" in mine else ["job"]
+    return str(mine.sort_values(by, ascending=False)["job"].iloc[0])
 
 
 def images_to_show(run: BenchResults, most: int = MOST_IMAGES) -> list[str]:
@@ -174,88 +150,49 @@ def images_to_show(run: BenchResults, most: int = MOST_IMAGES) -> list[str]:
     return [str(ordered[i]) for i in at]
 
 
-def verdict(run: BenchResults) -> Verdict:
-    """Ready, revise, or not known, by the profile's limits and the heatmaps' alignment."""
-    findings = [*_network_findings(run), *_signal_findings(run), _alignment_finding(run.alignment)]
-    wrong = [why for good, why in findings if good is False]
-    unknown = [why for good, why in findings if good is None]
-    if wrong:
-        return Verdict("revise", (*wrong, *unknown))
-    if unknown:
-        return Verdict("not known", tuple(unknown))
-    return Verdict("ready", tuple(why for _, why in findings))
-
-
-Finding = tuple[bool | None, str]
-
-
-def _network_findings(run: BenchResults) -> Iterator[Finding]:
-    job = best_job(run)
-    if job is None:
-        yield False, "no network has a score: train one to its end"
-    elif bool(run.jobs.set_index("job").loc[job, "undertrained"]):
-        yield False, "the best network is undertrained: give it more steps"
-
-
-def _signal_findings(run: BenchResults) -> Iterator[Finding]:
-    qc = run.profile.task.qc
-    if run.typicality is None:
-        yield None, "typicality was not asked: run its signals on the test images"
-        return
-    for detector in qc.detectors:
-        rows = run.typicality[run.typicality["detector"] == detector]
-        limits = {"AUROC": ("auroc", qc.ready_if.auroc), "F1": ("f1", qc.ready_if.f1)}
-        for label, (name, limit) in limits.items():
-            worst = finite(rows[name].min(skipna=False)) if len(rows) and name in rows else None
-            if worst is None:
-                yield None, f"{label} of {detector} is not known"
-            else:
-                side = "reaches" if worst >= limit else "is below"
-                yield worst >= limit, f"{label} of {detector}, {number(worst, decimals=2)}, {side} {limit:g}"
-
-
-def _alignment_finding(seen: Alignment | None) -> Finding:
-    if seen is None or (seen.pointing is None and (seen.deletion_gap is None or seen.deletion_p is None)):
-        return None, "whether heatmaps are aligned is not known: give expert regions, or run the deletion test"
-    points = seen.pointing is not None and seen.pointing >= LEAST_POINTING
-    gap, p = seen.deletion_gap, seen.deletion_p
-    deletes = gap is not None and p is not None and gap > 0 and p < SURE
-    said = []
-    if seen.pointing is not None:
-        said.append(f"pointing {number(seen.pointing, decimals=2)} (wanted {LEAST_POINTING:g})")
-    if gap is not None and p is not None:
-        said.append(f"deletion gap {number(gap)}, p {number(p)} (wanted > 0 with p < {SURE:g})")
-    how = "aligned" if points or deletes else "not aligned"
-    return points or deletes, f"heatmaps are {how} over {counted(seen.images, 'image')}: {'; '.join(said)}"
+def verdict_of(run: BenchResults) -> Verdict:
+    """Whether the best network is ready (`ready.verdict`)."""
+    job, qc = best_job(run), run.profile.task.qc
+    stopped = None if job is None else bool(run.jobs.set_index("job").loc[job, "undertrained"])
+    return verdict(qc, run.typicality, run.alignment, undertrained=stopped)
 
 
 # ---------------------------------------------------------------- sections
 
 
-def _compared(run: BenchResults) -> list[tuple[str, Scores, bool]]:
-    """Words, scores and whether they are of undertrained networks: each arm, then the undertrained of each."""
+class _Compared(NamedTuple):
+    """Networks of one start that are held against one another; undertrained ones only among themselves."""
+
+    words: str
+    scores: Scores
+    jobs: list[str]
+    undertrained: bool
+
+
+def _compared(run: BenchResults) -> list[_Compared]:
+    """Each arm, then the undertrained of each."""
     found = []
-    for arm in arms(run.jobs):
-        if (scores := gathered(comparable(run.scores, run.jobs, run.metric, arm), run.metric)) is not None:
-            found.append((arm.words, scores, False))
-    short = run.jobs[run.jobs["undertrained"].astype(bool)]
-    mine = run.scores[run.scores["job"].isin(short["job"])]
-    for arm in arms(short.assign(undertrained=False)):
-        table = comparable(mine, short, run.metric, arm, undertrained=True)
-        if (scores := gathered(table, run.metric)) is not None:
-            found.append((arm.words, scores, True))
+    short = run.jobs["undertrained"].astype(bool)
+    for stopped in (False, True):
+        jobs = run.jobs[short == stopped].assign(undertrained=False)
+        mine = run.scores[run.scores["job"].isin(jobs["job"])]
+        for arm in arms(jobs):
+            scores = gathered(comparable(mine, jobs, run.metric, arm), run.metric)
+            if scores is not None:
+                found.append(_Compared(arm.words, scores, of_arm(jobs, arm)["job"].tolist(), stopped))
     return found
 
 
-def _outcome(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
-    said = verdict(run)
+def _outcome(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
+    said = verdict_of(run)
     head = "Nothing is scored yet."
     if parts:
-        words, scores, stopped = parts[0]
+        words, scores, _, stopped = parts[0]
         best = _best(scores)
         ends = span(finite(best["low"]), finite(best["high"]), scores.coverage)
         value = f"{label_of(run.metric)} {number(float(best['value']), decimals=3)}" + (f" ({ends})" if ends else "")
-        head = f"{shown(best['model'])}, {words}, scores highest{' of what is undertrained' if stopped else ''}: {value}."
+        among = " of what is undertrained" if stopped else ""
+        head = f"{shown(best['model'])}, {words}, scores highest{among}: {value}."
     last = {"ready": "Ready.", "revise": "Revise.", "not known": "Whether it is ready is not known."}[said.said]
     yield Text(role="headline", text=f"{head} {last}")
     yield from start_notices(run.jobs)
@@ -305,32 +242,35 @@ def _images(run: BenchResults) -> Iterator[Block]:
     row = run.jobs.set_index("job").loc[job]
     rows = of_metric(run.scores, run.metric)
     mine = rows[rows["job"] == job].set_index("image")
-    name = shown(model_name(row["encoder"], row["decoder"]))
-    yield Text(text=f"From the worst to the best of {len(mine)} test images, by {name}, seed {row['seed']}. {KEY}.")
+    name = shown(model_name(str(row["encoder"]), str(row["decoder"])))
+    yield Text(
+        text=f"From the worst to the best of {len(mine)} test images, by {name}, seed {row['seed']}. {sentence(KEY)}."
+    )
     for image in wanted:
         one, value = run.pictures[image], finite(mine.loc[image, "value"])
         # A strip of four pictures: 1,600 px wide shows each at 400.
         strip = mask_strip(one.image, one.truth, one.found, ignored=IGNORED, side_px=384)
-        caption = f"{mine.loc[image, 'name'] if 'name' in mine else image}: {label_of(run.metric)} {number(value)}"
+        named = str(mine.loc[image, "name"]) if "name" in mine else image
+        caption = f"{named}: {label_of(run.metric)} {number(value)}"
         alt = f"Image, truth, prediction and difference of {image}"
         yield Figure.of(shrunk(strip, side_px=1600, kilobytes=250), alt=alt, caption=caption)
 
 
-def _scores(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
-    for words, scores, stopped in parts:
+def _scores(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
+    for words, scores, _, stopped in parts:
         title = sentence(words) + (", undertrained: not compared" if stopped else "")
         yield means_table(scores, run.metric, title=title)
         if not stopped:
             yield differences_table(scores, run.metric)
     if parts:
-        yield bars_figure([parts[0][1]], run.metric, [parts[0][2]])
+        yield bars_figure([parts[0].scores], run.metric, [parts[0].undertrained])
         yield from _group_ranks(run, parts)
     yield from _classes(run)
 
 
-def _group_ranks(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+def _group_ranks(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     """On one dataset the test groups are what ranks are averaged over."""
-    if parts[0][2]:
+    if parts[0].undertrained:
         return
     table = comparable(run.scores, run.jobs, run.metric, arms(run.jobs)[0])
     by_group = gathered(table.assign(dataset=table["group"].astype(str)), run.metric)
@@ -356,7 +296,9 @@ def _classes(run: BenchResults) -> Iterator[Block]:
         words_column("Class"), words_column("Metric"), *(Column(label=name.capitalize()) for name in tables),
         Column(label="Empty", note="in neither map, scores 1"), Column(label="Undefined", note="left out"),
     )  # fmt: skip
-    note = "The one network whose masks are shown. Macro-image: every image weighs the same; micro-pixel: every pixel "
+    note = (
+        "The one network whose masks are shown. Macro-image: every image weighs the same; micro-pixel: every pixel "
+    )
     note += "does. 90 % intervals from drawing groups again."
     note += "" if run.pooled is not None else " Pixels were not pooled with this run."
     yield Table(title="Class by class", columns=columns, rows=tuple(rows), note=note, folded=True)
@@ -367,9 +309,9 @@ def _cell(table: pd.DataFrame, key: tuple[str, str]) -> Cell:
     return fact(rows.iloc[0]) if len(rows) else None
 
 
-def _cost(run: BenchResults, parts: list[tuple[str, Scores, bool]]) -> Iterator[Block]:
+def _cost(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     if parts:
-        yield from cost_blocks(run.jobs, parts[0][1], run.metric)
+        yield from cost_blocks(run.jobs[run.jobs["job"].isin(parts[0].jobs)], parts[0].scores, run.metric)
 
 
 def _typicality(run: BenchResults) -> Iterator[Block]:
@@ -379,12 +321,18 @@ def _typicality(run: BenchResults) -> Iterator[Block]:
     names = {"view": "View", "auroc": "AUROC", "f1": "F1", "precision": "Precision", "fpr95": "FPR95"}
     there = [name for name in names if name in run.typicality]
     rows = tuple(
-        (str(row["detector"]), *(str(row[n]) if n == "view" else finite(row[n]) for n in there))
+        (
+            NAMES.get(row["detector"], str(row["detector"])),
+            *(str(row[n]) if n == "view" else finite(row[n]) for n in there),
+        )
         for _, row in run.typicality.iterrows()
     )
     columns = (
         words_column("Detector"),
-        *(words_column("View") if n == "view" else Column(label=names[n], decimals=3, missing="unscored") for n in there),
+        *(
+            words_column("View") if n == "view" else Column(label=names[n], decimals=3, missing="unscored")
+            for n in there
+        ),
     )  # fmt: skip
     limits = run.profile.task.qc.ready_if
     note = f"Ready from AUROC {limits.auroc:g} and F1 {limits.f1:g} on. FPR95: lower is better."
@@ -397,7 +345,7 @@ def _heatmaps(run: BenchResults) -> Iterator[Block]:
     for caption, picture in run.heatmaps.items():
         yield Figure.of(shrunk(picture, side_px=1200, kilobytes=250), alt=f"Heatmap: {caption}", caption=caption)
     if run.alignment is not None:
-        yield Text(text=sentence(_alignment_finding(run.alignment)[1]) + ".")
+        yield Text(text=sentence(heatmap_finding(run.alignment)[1]) + ".")
 
 
 def _advice(run: BenchResults) -> Iterator[Block]:

@@ -138,6 +138,7 @@ def run_job(
     if (there := finished(run, job)) is not None:
         return there
     from epistem.bench.trained import train_job
+    from epistem.nets.train import CHECKPOINT
 
     began, folder = time.monotonic(), job_folder(run, job.id)
     parts = {part: load_part(profile, getattr(plan.split, part)) for part in ("train", "val", "test")}
@@ -146,7 +147,7 @@ def run_job(
     weights = training_weights(parts["train"], classes)
     tables = []
     for number, (one, member) in enumerate(zip(parts["test"], plan.split.test, strict=True), 1):
-        found = made.segment(one.seen.image, one.labels.shape)
+        found = made.network.segment(one.seen.image, one.labels.shape)
         tables.append(score_image(found, one.labels, member.image_id, profile, weights))
         tables[-1].insert(1, "name", one.name)
         tables[-1].insert(2, "group", member.group)
@@ -163,7 +164,7 @@ def run_job(
     for place, name in enumerate(JOB_COLUMNS):
         scores.insert(place, name, getattr(record, name))
     write_record(run, record, scores)
-    made.clean()
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 

@@ -20,6 +20,8 @@ SHAPE_METRICS = {"boundary_f": "boundary_f", "cldice": "cldice", "hd95": "hd95_p
 """Metric of a profile → its name in `shape_scores`."""
 STRUCTURE_METRICS = {"porosity": "share", "connectivity": "largest_share"}
 """Metric of a profile → the field of `Structure` whose error, found minus true, is listed."""
+NAME_OF = SHAPE_METRICS | {metric: f"{metric}_error" for metric in STRUCTURE_METRICS}
+"""Metric of a profile → what it is called in tables of scores, where that differs."""
 LOWER_IS_BETTER = ("hd95", "porosity", "connectivity")
 
 
@@ -52,9 +54,8 @@ def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[An
     def rate(found: list[NDArray[Any]], truth: list[NDArray[Any]]) -> float:
         pairs = list(zip(found, truth, strict=True))
         if primary in SHAPE_METRICS or primary in STRUCTURE_METRICS:
-            name = SHAPE_METRICS.get(primary, f"{primary}_error")
             scored = pd.concat([score_image(f, t, "", profile, weights) for f, t in pairs])
-            mine = scored[(scored["metric"] == name) & (scored["class"] == FOREGROUND)]["value"]
+            mine = scored[(scored["metric"] == NAME_OF[primary]) & (scored["class"] == FOREGROUND)]["value"]
             return float(-mine.abs().mean() if primary in LOWER_IS_BETTER else mine.mean())
         counts = np.sum([confusion(f, t, classes, ignore=IGNORED) for f, t in pairs], axis=0)
         scored = image_scores(counts[None], classes, weights=weights, background=classes[0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from epistem.bench.arms import DECODER_ORDER, decoder_of, model_name, shown
+from epistem.bench.arms import DECODER_ORDER, decoder_of, in_order, model_name, shown
 from epistem.bench.compare import Scores, by_context, differences, model_means, pareto
 from epistem.bench.ranks import mean_ranks
 from epistem.core import SettingsError
@@ -51,7 +51,7 @@ def means_table(scores: Scores, metric: str, *, title: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for _, part in table.groupby("dataset", sort=False):
         for _, row in part.sort_values("value", ascending=scores.sign < 0).iterrows():
-            best = None if pd.isna(row["best"]) else percent(float(row["best"]))
+            best = share_words(row["best"])
             head = (str(row["dataset"]),) if several else ()
             rows.append((*head, shown(row["model"]), fact(row), best, int(row["seeds"]), finite(row["seed_sd"])))
     columns = (
@@ -105,9 +105,9 @@ def rank_blocks(scores: Scores, *, over: str = "datasets") -> Iterator[Block]:
         ranked, found.critical_difference, [[shown(m) for m in group] for group in found.alike], alpha=found.alpha
     )
     caption = (
-        f"Mean ranks over {found.datasets} datasets, 1 is best (after Demšar). A thick bar joins models that do "
+        f"Mean ranks over {found.datasets} {over}, 1 is best (after Demšar). A thick bar joins models that do not "
     )
-    caption += f"not differ. That all rank alike: Friedman p {p_words(found.p)}."
+    caption += f"differ. That all rank alike: Friedman p {p_words(found.p)}."
     if found.left_out:
         caption += f" Not on all {over}, so left out: {', '.join(map(shown, found.left_out))}."
     alt = "Critical-difference diagram: " + ", ".join(f"{one.name} {one.rank:.2f}" for one in ranked)
@@ -119,7 +119,8 @@ def bars_figure(scores: Sequence[Scores], metric: str, faint: Sequence[bool] | N
     pale = faint or [False] * len(scores)
     bars: dict[str, dict[str, Bar]] = {}
     for one, stopped in zip(scores, pale, strict=True):
-        for _, row in model_means(one).iterrows():
+        means = model_means(one)
+        for _, row in means.iloc[in_order(means["model"])].iterrows():
             kind = DECODER_ORDER.index(name) if (name := decoder_of(row["model"])) in DECODER_ORDER else 6
             bar = Bar(float(row["value"]), finite(row["low"]), finite(row["high"]), kind, stopped)
             bars.setdefault(str(row["dataset"]), {})[shown(row["model"])] = bar
@@ -221,6 +222,17 @@ def _column(jobs: pd.DataFrame, name: str) -> pd.Series:
 
 def _yes(value: Any) -> str | None:
     return None if pd.isna(value) else "yes" if value else "no"
+
+
+def share_words(share: float) -> str | None:
+    """A share of draws, in whole percents: their number allows no more.
+
+    >>> share_words(0.884), share_words(0.004), share_words(float("nan"))
+    ('88 %', '< 1 %', None)
+    """
+    if pd.isna(share):
+        return None
+    return "< 1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
 
 
 def p_words(p: float) -> str:

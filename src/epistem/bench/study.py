@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from epistem.bench.advise import LEAST_DATASETS, Regret, leave_one_out
+from epistem.bench.advise import AVERAGE, LEAST_DATASETS, SIMILAR, UNET, Regret, leave_one_out
 from epistem.bench.arms import Arm, arms, comparable, gathered
 from epistem.bench.compare import Scores, differences, model_means
 from epistem.bench.profile import Profile
@@ -18,6 +18,7 @@ from epistem.report.document import finite
 from epistem.stats.resample import holm
 
 SURE = 0.05
+_KEYS = {SIMILAR: "similar", AVERAGE: "average", UNET: "unet"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def study_numbers(study: BenchStudy) -> dict[str, float | None]:
         "context_disagreement": known.disagreement if known else None,
         "context_by_chance": known.by_chance.value if known else None,
         "median_lead": finite(leads["lead"].median()), "sure_winners": int((leads["p_holm"] < SURE).sum()),
-        **{f"regret_{way.replace(' ', '_')}": value for way, value in (regret.mean if regret else {}).items()},
+        **{f"regret_{key}": regret.mean.get(way) if regret else None for way, key in _KEYS.items()},
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from epistem.bench import printed
 from epistem.bench.advise import LEAST_DATASETS, regret_words
-from epistem.bench.arms import Arm, comparable, gathered, shown
+from epistem.bench.arms import Arm, comparable, gathered, of_arm, shown
 from epistem.bench.compare import Scores, differences
 from epistem.bench.ranks import ContextTest, rank_agreement
 from epistem.bench.shown import (
@@ -27,7 +27,7 @@ from epistem.bench.shown import (
     start_words,
     words_column,
 )
-from epistem.bench.study import SURE, BenchStudy, about, leads_of, main_arm, regret_of, context_of
+from epistem.bench.study import SURE, BenchStudy, about, context_of, leads_of, main_arm, regret_of
 from epistem.bench.study_tables import kinds, table_2, table_3
 from epistem.report.document import Block, Cell, Column, Fact, Facts, Notice, Report, Section, Table, Text, finite
 from epistem.report.render import render_html
@@ -54,7 +54,7 @@ def study_page(study: BenchStudy) -> Report:
         Section(title="Table 2: the best of each dataset", id="table-2", blocks=tuple(table_2(study, arm, scores))),
         Section(title="Table 3: all of them", id="table-3", blocks=tuple(table_3(study, arm, scores))),
         Section(title="By use case and difficulty", id="use-case", blocks=tuple(kinds(study, scores))),
-        Section(title="What it costs", id="cost", blocks=tuple(cost_blocks(study.jobs, scores, study.metric))),
+        Section(title="What it costs", id="cost", blocks=tuple(cost_blocks(of_arm(study.jobs, arm), scores, study.metric))),
         Section(title="Which to try first", id="advice", blocks=tuple(_advice(study, scores))),
         Section(title="Decoders as published and as their papers have them", id="variants",
                 blocks=tuple(_variants(study))),
@@ -88,7 +88,7 @@ def _outcome(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Block]:
             )
         )
     label = f"Gap of first to second, median, {label_of(study.metric)}"
-    facts.append(Fact(label=label, value=finite(leads["lead"].median())))
+    facts.append(Fact(label=label, value=number(finite(leads["lead"].median()), decimals=3)))
     sure = int((leads["p_holm"] < SURE).sum())
     facts.append(Fact(label="Datasets with a sure winner", value=f"{sure} of {len(leads)}"))
     yield Facts(facts=tuple(facts))
@@ -142,7 +142,7 @@ def _claim(test: ContextTest | str, arm: Arm) -> str:
 def _order(test: ContextTest | str) -> str:
     if isinstance(test, str):
         return ""
-    verdict = "does not fit all datasets" if test.p < SURE else "is not ruled out either"
+    verdict = "does not fit all datasets" if test.p < SURE else "is not ruled out"
     best = ", ".join(shown(name) for name in test.common[:3])
     return f"One order of all {len(test.common)} models ({best}, …) {verdict}, p {p_words(test.p)}."
 
@@ -154,8 +154,8 @@ def _power(scores: Scores, metric: str) -> str:
     if half is None:
         return ""
     return (
-        f"The best leads the second by {number(finite(leads['lead'].median()), decimals=3)} {label_of(metric)}, median "
-        f"over datasets; chance moves that by ±{number(half, decimals=3)}. Smaller changes of winner would not be seen."
+        f"The best leads the second by {number(finite(leads['lead'].median()), decimals=3)} {label_of(metric)} "
+        f"(median); chance moves that by ±{number(half, decimals=3)}. Smaller changes of winner would not be seen."
     )
 
 
@@ -179,19 +179,21 @@ def _winners(study: BenchStudy, scores: Scores) -> Table:
 
 
 def _agreement(scores: Scores) -> Table:
-    rows = tuple(
-        (row["dataset_a"], row["dataset_b"], fact(row, "tau"), int(row["models"]))
-        for _, row in rank_agreement(scores).iterrows()
-    )
-    columns = (words_column("Dataset"), words_column("Dataset"), Column(label="Kendall's τ"), Column(label="Models"))
-    note = "1: the same order of models; 0: none in common; −1: reversed."
+    found = rank_agreement(scores).set_index(["dataset_a", "dataset_b"])
+    names = [one.name for one in scores.datasets]
+    pairs = dict(zip(found.index, (fact(row, "tau") for _, row in found.iterrows()), strict=True))
+    rows = tuple((a, *(pairs.get((a, b)) for b in names[1:])) for a in names[:-1])
+    columns = (words_column("Dataset"), *(Column(label=name, missing="on the other side") for name in names[1:]))
+    note = "Kendall's τ of the models' order. 1: the same; 0: nothing in common; −1: reversed. 90 % intervals."
     return Table(title="Agreement of rankings", columns=columns, rows=rows, note=note, folded=True)
 
 
 def _advice(study: BenchStudy, scores: Scores) -> Iterator[Block]:
     regret = regret_of(study, scores)
     if regret is None:
-        text = f"Not known: advice is judged over {LEAST_DATASETS} or more datasets with meta-features and two models "
+        text = (
+            f"Not known: advice is judged over {LEAST_DATASETS} or more datasets with meta-features and two models "
+        )
         yield Notice(level="info", text=text + f"on all of them; there are {len(scores.datasets)} datasets here.")
         return
     yield Text(text="\n\n".join(regret_words(regret, label_of(study.metric))), role="list")
@@ -205,7 +207,7 @@ def _advice(study: BenchStudy, scores: Scores) -> Iterator[Block]:
     )  # fmt: skip
     columns = [words_column("Dataset, held out"), words_column("Best there")]
     for way in ways:
-        columns += [words_column(way.capitalize()), Column(label="Lost", decimals=3)]
+        columns += [words_column(sentence(way)), Column(label="Lost", decimals=3)]
     note = "Chosen from the other datasets alone; lost is what the best there has more. 0 is perfect."
     yield Table(title="Each dataset as if it were new", columns=tuple(columns), rows=rows, note=note)
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import pandas as pd
 
 from epistem.bench import printed
-from epistem.bench.arms import LOWER, Arm, shown
+from epistem.bench.arms import LOWER, Arm, in_order, shown
 from epistem.bench.compare import Scores, by_context, model_means
-from epistem.bench.shown import bars_figure, fact, label_of, words_column
+from epistem.bench.shown import bars_figure, fact, label_of, share_words, words_column
 from epistem.bench.study import BenchStudy, about
 from epistem.report.document import Block, Cell, Column, Fact, Table, Text, finite
-from epistem.report.words import percent, sentence
+from epistem.report.words import sentence
 
-_TABLE_2 = ("Modality", "Dataset", "Material", "Task", "Difficulty", "Encoder", "Decoder")
+_TABLE_2 = ("Dataset", "Modality, difficulty", "Material", "Task", "Architecture")
+_RANK = {name: i for i, name in enumerate(("easy", "moderate", "hard", "very hard"))}
 _IMPOSSIBLE = "† impossible if both are means over the same masks: Dice lies between IoU and 2·IoU/(1 + IoU)."
 
 
@@ -24,11 +25,9 @@ def table_2(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Table]:
     for name, part in model_means(scores).groupby("dataset", sort=False):
         best = part.sort_values("value", ascending=study.metric in LOWER).iloc[0]
         what = about(study, str(name))
-        pair = shown(best["model"]).split(" + ")
-        share = None if pd.isna(best["best"]) else percent(float(best["best"]))
-        rows.append(
-            (what.modality, str(name), *what[1:], *pair, fact(best), dice.get((str(name), best["model"])), share)
-        )
+        kind = ", ".join(part for part in (what.modality, what.difficulty) if part) or None
+        cells = (fact(best), dice.get((str(name), best["model"])), share_words(best["best"]))
+        rows.append((str(name), kind, what.material, what.task, shown(best["model"]), *cells))
     numbers = [Column(label=label_of(study.metric)), Column(label="Dice", missing="not scored")]
     yield Table(
         title="Ours", rows=tuple(rows),
@@ -39,8 +38,13 @@ def table_2(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Table]:
         "seeds, with 90 % interval. Best in: share of draws of images and seeds in which this one wins.",
     )  # fmt: skip
     cells = printed.printed_table_2()
-    names = ("modality", "dataset", "material", "task", "difficulty", "encoder", "decoder")
-    theirs = tuple((*(str(row[name]) for name in names), row["iou"], _dice(row)) for _, row in cells.iterrows())
+    theirs = tuple(
+        (
+            row["dataset"], f"{row['modality']}, {row['difficulty'].lower()}", row["material"], row["task"],
+            f"{row['encoder']} + {row['decoder']}", row["iou"], _dice(row),
+        )
+        for _, row in cells.iterrows()
+    )  # fmt: skip
     columns = (*map(words_column, _TABLE_2), Column(label="IoU", decimals=3), Column(label="Dice", kind="text"))
     yield Table(title="Printed (other data)", columns=columns, rows=theirs, note=_IMPOSSIBLE)
 
@@ -100,8 +104,9 @@ def kinds(study: BenchStudy, scores: Scores) -> Iterator[Block]:
 
 def _kind_table(table: pd.DataFrame, title: str, metric: str) -> Table:
     models = list(dict.fromkeys(table["model"]))
+    models = [models[i] for i in in_order(models)]
     rows: list[tuple[Cell, ...]] = []
-    for name, part in table.groupby("context", sort=False):
+    for name, part in sorted(table.groupby("context"), key=lambda one: _RANK.get(str(one[0]), len(_RANK))):
         row = part.set_index("model")
         on_all = row[row["missing"] == 0]
         chosen = (on_all["value"].idxmin() if metric in LOWER else on_all["value"].idxmax()) if len(on_all) else None

@@ -14,6 +14,7 @@ DETECTORS = Table(
         "cavity-maskrcnn": "epistem.detect.learned:CavityMaskRCNN",
         "log": "epistem.detect.baselines:LogBlobs",
         "otsu-watershed": "epistem.detect.baselines:OtsuWatershed",
+        "segmenter": "epistem.detect.segmented:Segmented",
     },
 )
 

@@ -14,7 +14,7 @@ A value that cannot be known is None, and its note says what is missing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -59,6 +59,8 @@ def summarize(
 ) -> dict[str, Quantity]:
     """The population of one image, by name; always the same names, with None for what is not known.
 
+    Where there are several classes, each has its area fraction beside that of all: `class_1_area_fraction_percent`…
+
     Args:
         measured: the objects, with or without the columns of `measure`.
         micrograph: the image they were found in.
@@ -77,6 +79,8 @@ def summarize(
         measured = measure(measured, micrograph)
     found = _counts(measured, micrograph, foil, coverage)
     found += [_area_fraction(measured, micrograph, coverage, seed)]
+    if len(measured.classes) > 1:
+        found += [_share_of(k, measured, micrograph, coverage, seed) for k in range(len(measured.classes))]
     found += _sizes(measured, micrograph, coverage, seed)
     found += [_swelling(measured, micrograph, foil, kind, coverage, seed) for kind in ("equivalent", "paper")]
     return {quantity.name: quantity for quantity in found}
@@ -175,6 +179,12 @@ def _area_fraction(measured: Instances, micrograph: Micrograph, coverage: float,
     draws = poisson_sums(areas[:, None], seed=seed)[:, 0]
     interval = percentile_interval(share, share * draws / areas.sum(), coverage=coverage)
     return _known(name, label, "%", interval, f"{note}; interval from drawing objects", 100)
+
+
+def _share_of(k: int, measured: Instances, micrograph: Micrograph, coverage: float, seed: int) -> Quantity:
+    all_of_class = _area_fraction(measured[measured.label == k], micrograph, coverage, seed)
+    name, label = f"class_{k + 1}_{all_of_class.name}", f"Area fraction, {measured.classes[k]}"
+    return replace(all_of_class, name=name, label=label)
 
 
 def _sizes(measured: Instances, micrograph: Micrograph, coverage: float, seed: int) -> list[Quantity]:

@@ -17,6 +17,7 @@ DETECTORS = {
         "its threshold detector (Otsu, IEEE Trans. SMC 9, 62, 1979, on the background-flattened image,"
         " touching objects split by a watershed)"
     ),
+    "epistem.detect.Segmented": "a segmentation network, the connected parts of each class taken as objects",
 }
 # These keep apart what overlaps in projection, unless it is nearly at one place.
 _TELLS_OVERLAPS_APART = {"epistem.detect.CavityDense", "epistem.detect.CavityMaskRCNN"}

@@ -213,12 +213,19 @@ def _path(ring: NDArray[np.integer] | NDArray[np.floating], scale: NDArray[np.fl
     return [(x, y) for x, y in [*xy.tolist(), xy[0].tolist(), xy[1].tolist()]]
 
 
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    """matplotlib's: Pillow's own has no Greek, and phases are called γ′."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
 def _draw_scale_bar(picture: Image.Image, nm_per_px: float, boxes: NDArray[np.float64]) -> None:
     """In the corner where it covers fewest of the objects; the key has the upper left one."""
     text, nm = scale_bar(nm_per_px * picture.width * 0.25)
     length = nm / nm_per_px
     unit = _unit(picture)
-    font = ImageFont.load_default(unit * 1.3)
+    font = _font(unit * 1.3)
     draw = ImageDraw.Draw(picture, "RGBA")
     wide, tall = max(length, draw.textlength(text, font)) + 1.4 * unit, 3 * unit
     far, low = picture.width - unit - wide, picture.height - unit - tall
@@ -249,7 +256,7 @@ def _draw_key(picture: Image.Image, found: Instances, colour: Literal["label", "
     if not entries:
         return
     unit = _unit(picture)
-    font = ImageFont.load_default(unit * 1.1)
+    font = _font(unit * 1.1)
     draw = ImageDraw.Draw(picture, "RGBA")
     wide = max(draw.textlength(text, font) for _, text in entries) + 2.6 * unit
     draw.rounded_rectangle(

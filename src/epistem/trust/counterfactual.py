@@ -35,8 +35,9 @@ REFINED = 0.1  # share of the first grid's cells
 BATCH_PX = 1 << 20
 # Windows of an image begin where the deepest cells of most encoders begin.
 ALIGN_PX = 32
-# Effects fall over decades with distance: below this share of the largest they are interpolated linearly.
-_LINEAR = 1e-4
+# Effects fall over decades with distance: above this share of the largest their logarithm is interpolated. On four
+# images ranks of "change" were the same from 1e-5 to 1e-1 (0.95 to 0.99 of every node), those of "drop" best here.
+_LINEAR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class MinimalChange(NamedTuple):
         area_px: how many.
         share: of the image, 0 to 1.
         dice: of the class inside the region, between the answer before and after.
-        image: (C, H, W) as the network saw it; of several draws the first.
+        image: (C, H, W) as the network saw it; of several draws the one that changed most.
         answer: (K, H, W) what it said.
     """
 
@@ -414,19 +415,39 @@ def minimal_change(
         raise SettingsError(f"dice_below is above 0 and at most 1, not {dice_below}")
     trial = _Trial(Counted(predict, batch_px), heat, least)
     order = _apart(heat)
-    taken = next((k + 1 for k, dice in trial.first(order) if dice < dice_below), None)
+    taken = _first_enough(lambda k: trial.of(order[:k]).dice < dice_below, len(order))
     if taken is None:
         return None
     kept = list(range(taken))
-    for one in range(taken):
+    for one in reversed(range(taken)):
         fewer = [k for k in kept if k != one]
-        if fewer and trial.dice(order[fewer]) < dice_below:
+        if fewer and trial.of(order[fewer]).dice < dice_below:
             kept = fewer
     cells = order[kept]
-    images, answers, dice = trial.of(cells)
-    changed = trial.weight(cells) >= 0.5
+    result, changed = trial.of(cells), trial.weight(cells) >= 0.5
     area = int(changed.sum())
-    return MinimalChange(cells, changed, area, area / changed.size, dice, images[0], answers[0])
+    return MinimalChange(cells, changed, area, area / changed.size, result.dice, result.image, result.answer)
+
+
+def _first_enough(enough: Callable[[int], bool], most: int) -> int | None:
+    """A k from 1 to `most` that is enough where k - 1 is not, by doubling and halving; None if `most` is not."""
+    low, high = 0, 1
+    while not enough(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+class _Tried(NamedTuple):
+    """Of the draw that changed most: image (C, H, W) and answer (K, H, W); the Dice is what counts of all draws."""
+
+    image: Floats
+    answer: Floats
+    dice: float
 
 
 class _Trial:
@@ -442,23 +463,15 @@ class _Trial:
                 "choose a region or a class that it finds"
             )
 
-    def first(self, order: Cells) -> Iterator[tuple[int, float]]:
-        """(k, Dice with the first k + 1 patches changed)."""
-        for k in range(len(order)):
-            yield k, self.dice(order[: k + 1])
-
-    def dice(self, cells: Cells) -> float:
-        return self.of(cells)[2]
-
-    def of(self, cells: Cells) -> tuple[Floats, Floats, float]:
-        """Images and answers of all draws, best for the change first, and the Dice that counts."""
+    def of(self, cells: Cells) -> _Tried:
+        """With these patches changed."""
         images = self.heat.patches.changed_where(self.weight(cells))
         answers = self.predict(images)
         after = found(answers.swapaxes(0, 1), self.heat.how.of_class, self.least)
         dice = dice_inside(self.before, after, self.heat.region)
-        order = np.argsort(dice, kind="stable")
+        first = int(dice.argmin())
         lowest = self.heat.patches.reduce == "max"
-        return images[order], answers[order], float(dice.min() if lowest else dice.mean())
+        return _Tried(images[first], answers[first], float(dice.min() if lowest else dice.mean()))
 
     def weight(self, cells: Cells) -> Floats:
         """(H, W) how much of each pixel is replaced."""

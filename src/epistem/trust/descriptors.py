@@ -32,6 +32,7 @@ from epistem.core import SettingsError, ShapeError
 
 Floats = NDArray[np.float64]
 
+VERSION = 1
 SMALLEST_PX = 64
 WIDTH = 118
 _RINGS = 10

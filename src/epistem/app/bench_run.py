@@ -1,0 +1,147 @@
+"""Running a benchmark: progress, what came of it, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from epistem.app.terminal import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from epistem.bench.plan import Plan
+    from epistem.bench.profile import Profile
+    from epistem.bench.run import Outcome
+    from epistem.bench.store import JobFailure, JobRecord
+
+SOME_FAILED = 1
+
+
+def run_profile(
+    file: Path, out: Path, *, jobs: Sequence[str] | None, workers: int | None, cluster: str | None,
+    device: str | None, models: bool, track: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Run jobs of the profile in a file, and tell what came of them.
+
+    Raises:
+        EpistemError: in one line, what it takes.
+        typer.Exit: with exit code 1 where a job failed, 130 after Ctrl-C.
+    """
+    from epistem.bench.profile import load_profile
+
+    run_planned(
+        load_profile(file), out, jobs=jobs, workers=workers, cluster=cluster, device=device, models=models,
+        track=track, as_json=as_json,
+    )  # fmt: skip
+
+
+def run_planned(
+    profile: Profile, out: Path, *, jobs: Sequence[str] | None = None, workers: int | None = None,
+    cluster: str | None = None, device: str | None = None, models: bool = True, track: bool = False,
+    as_json: bool = False,
+) -> None:  # fmt: skip
+    """The same of a profile at hand."""
+    from epistem.app.train import Words, need_torch
+    from epistem.bench.plan import make_plan
+    from epistem.bench.run import run_plan
+
+    need_torch()
+    plan = make_plan(profile)
+    for note in plan.notes:
+        say(f"Note: {note}")
+    tracker = _tracker(out) if track else None
+    with Words(quiet=as_json) as words, words.stoppable(lambda: f"jobs that are done are kept in {out}"):
+
+        def progress(done: int, of: int, one: JobRecord | JobFailure) -> None:
+            words.say(f"{done} of {of}: {_said(plan, one)}")
+            if tracker is not None:
+                tracker(profile, one)
+
+        outcome = run_plan(
+            profile, plan, out, jobs=jobs, workers=workers or _workers(), cluster=cluster, device=device,
+            keep_models=models, progress=progress, told=lambda what, done, of, more: words.show(what, done, of, more),
+        )  # fmt: skip
+    _tell(profile, plan, outcome, out, as_json)
+    if outcome.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def means_of(scores: pd.DataFrame, primary: str) -> pd.DataFrame:
+    """Mean of the primary metric by network: columns encoder, decoder, variant, weights, seeds, value, seed_sd."""
+    from epistem.bench.scoring import NAME_OF
+    from epistem.segment.summary import ALL, FOREGROUND
+
+    mine = scores[(scores["metric"] == NAME_OF.get(primary, primary)) & scores["class"].isin([FOREGROUND, ALL])]
+    cell = ["encoder", "decoder", "variant", "weights"]
+    by_seed = mine.groupby([*cell, "seed"], as_index=False)["value"].mean()
+    means = by_seed.groupby(cell)["value"].agg(seeds="count", value="mean", seed_sd="std").reset_index()
+    return means.sort_values("value", ascending=False, ignore_index=True)
+
+
+def _said(plan: Plan, one: JobRecord | JobFailure) -> str:
+    from epistem.bench.store import JobRecord
+
+    name = plan.job(one.job).name
+    if not isinstance(one, JobRecord):
+        return f"{name} failed: {one.why}"
+    return f"{name}: validation {one.best_score:.3f} at step {one.best_step} of {one.steps}, {one.seconds:.0f} s"
+
+
+def _tell(profile: Profile, plan: Plan, outcome: Outcome, out: Path, as_json: bool) -> None:
+    from epistem.app.forecast_table import print_json
+    from epistem.bench.store import read_scores
+
+    means = means_of(read_scores(out, outcome.records), profile.task.primary) if outcome.records else None
+    if as_json:
+        rows: list[Any] = [] if means is None else means.astype(object).where(means.notna(), None).to_dict("records")
+        told = {
+            name: [one.model_dump(by_alias=True) for one in getattr(outcome, name)]
+            for name in ("records", "failures")
+        }
+        print_json(
+            {"out": str(out), "reused": outcome.reused, "primary": profile.task.primary, "models": rows, **told}
+        )
+        return
+    for failure in outcome.failures:
+        say(f"{plan.job(failure.job).name}: {failure.why}")
+    if random := sorted({one.encoder for one in outcome.records if one.weights == "none"}):
+        say(f"{', '.join(random)} began from RANDOM weights: expect less than from pretrained ones.")
+    if profile.training.undertrained:
+        say("The profile calls this training too short: its results are marked UNDERTRAINED.")
+    if means is not None:
+        _print_means(means, profile.task.primary, len(plan.split.test))
+    before = f", {outcome.reused} of them before" if outcome.reused else ""
+    failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+    print(f"{len(outcome.records)} networks done{before}{failed}: {out}\nNext: epistem bench report {out}")
+
+
+def _print_means(means: pd.DataFrame, primary: str, images: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{primary} of the foreground on {images} test images", title_justify="left")
+    for name in ("network", "weights", "seeds", "mean", "sd of seeds"):
+        table.add_column(name, justify="left" if name in ("network", "weights") else "right")
+    for row in means.itertuples():
+        variant = "" if row.variant == "canonical" else f" ({row.variant})"
+        spread = "–" if row.seed_sd != row.seed_sd else f"{row.seed_sd:.3f}"
+        value = "–" if row.value != row.value else f"{row.value:.3f}"
+        table.add_row(f"{row.encoder} + {row.decoder}{variant}", str(row.weights), str(row.seeds), value, spread)
+    Console().print(table)
+
+
+def _workers() -> int:
+    """One a GPU; on the CPU one, as torch uses all its cores."""
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def _tracker(out: Path) -> Any:
+    from epistem.bench.track import Tracker
+
+    return Tracker(out)

@@ -1,0 +1,111 @@
+"""`epistem segment`, `epistem explain`, `epistem train segmenter`: one network, trained, used, looked into."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epistem.app.options import Device, Json
+
+SOME_FAILED = 1
+LITE = "tf_efficientnet_lite0"
+
+
+class Preset(StrEnum):
+    """How it learns."""
+
+    default = "default"
+    paper = "paper"
+
+
+ModelPath = Annotated[
+    Path, typer.Option("--model", "-m", help="A run of `epistem bench run`, one of its jobs, or a .safetensors file.")
+]
+
+
+def segment(
+    paths: Annotated[list[Path], typer.Argument(help="Micrographs, or folders of them.", readable=False)],
+    model: ModelPath,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    pixel_size: Annotated[str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm'.")] = None,
+    min_diameter_px: Annotated[float, typer.Option(help="Leave out parts with a smaller area-equivalent diameter, in pixels.")] = 0.0,
+    device: Device = None,
+    coverage: Annotated[float, typer.Option(help="Probability that an interval holds the truth.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one unless told.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Segment images with a trained network: parts measured, masks in all formats, and how typical each image is.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.batch import list_files, make_jobs, run_batch
+    from epistem.app.segment import model_file
+    from epistem.app.settings import make_settings
+    from epistem.app.store import earlier
+    from epistem.app.terminal import Bar, say, tell_batch, tell_earlier
+
+    file, why = model_file(model)
+    say(why)
+    chosen = {"weights": str(file), "min_diameter_px": min_diameter_px, "device": device}
+    settings = make_settings(
+        detector="segmenter", detector_settings=chosen, pixel_size=pixel_size, object_name="object",
+        coverage=coverage, seed=seed,
+    )  # fmt: skip
+    settings.key()
+    jobs = make_jobs(list_files(paths, out), settings)
+    tell_earlier(earlier(out, jobs), out)
+    with Bar(len(jobs), quiet=as_json) as bar:
+        result = run_batch(jobs, settings, out, workers=workers or 1, progress=bar.advance)
+    tell_batch(result, out, as_json=as_json)
+    if result.errors:
+        raise typer.Exit(SOME_FAILED)
+
+
+def train_segmenter(
+    folder: Annotated[Path, typer.Argument(help="Images with their masks, or a profile (.json).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    encoder: Annotated[str, typer.Option(help="resnet50, se_resnext101_32x4d, tf_efficientnet_lite0, …")] = LITE,
+    decoder: Annotated[str, typer.Option(help="unet, deeplabv3, deeplabv3plus, fpn, segformer, …")] = "unet",
+    weights: Annotated[
+        str, typer.Option(help="The encoder begins from imagenet, micronet or none (random).")
+    ] = "imagenet",
+    preset: Annotated[
+        Preset, typer.Option(help="paper: cross-entropy as published; default: with Dice loss and augmentation.")
+    ] = Preset.default,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How long; until validation stops rising unless told.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Tiles a step.")] = 16,
+    tile_px: Annotated[int, typer.Option(min=32, help="Side of a tile in pixels, a multiple of 32.")] = 256,
+    shrink: Annotated[int, typer.Option(min=1, help="Blocks of so many pixels become one first.")] = 1,
+    learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 1e-4,
+    seed: Annotated[int, typer.Option(min=0, help="Of new weights, tiles and their order.")] = 0,
+    groups: Annotated[Path | None, typer.Option(help="CSV of images and what they come from.")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Train one segmentation network on your own masks, and test it on images of groups it has not seen.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.bench_run import run_planned
+    from epistem.bench.folder import profile_from_folder
+    from epistem.bench.groups import read_groups
+    from epistem.bench.profile import load_profile, profile_of
+
+    if folder.suffix == ".json":
+        profile = load_profile(folder)
+    else:
+        told = None if groups is None else read_groups(groups)
+        profile = profile_from_folder(folder, groups=told, scale_bars=False)
+    values = profile.model_dump(by_alias=True)
+    values["model"] |= {"encoders": [encoder], "decoders": [decoder], "weights": [weights]}
+    values["training"] |= {
+        "preset": preset.value, "max_steps": steps, "batch_size": batch, "image_size": tile_px, "shrink": shrink,
+        "learning_rate": learning_rate, "seeds": [seed],
+    }  # fmt: skip
+    run_planned(profile_of(values, source="the options"), out, device=device, as_json=as_json)
