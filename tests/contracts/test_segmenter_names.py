@@ -14,8 +14,8 @@ smp = pytest.importorskip("segmentation_models_pytorch")
 from epistem.nets.segmenters import DECODERS, ENCODERS, PAPER_DECODERS, build_segmenter, check_pair  # noqa: E402
 
 REFUSED = {
-    **dict.fromkeys(("vgg16_bn", "densenet121", "densenet169"), {"deeplabv3", "deeplabv3plus"}),
-    **dict.fromkeys((f"mit_b{n}" for n in range(6)), {"unetplusplus"}),
+    **{encoder: {"deeplabv3", "deeplabv3plus"} for encoder in ("vgg16_bn", "densenet121", "densenet169")},
+    **{f"mit_b{n}": {"unetplusplus"} for n in range(6)},
 }
 
 

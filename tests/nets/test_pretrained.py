@@ -109,7 +109,7 @@ def test_densenet_weights_are_read_under_their_old_names_too(folder):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"layer1.0.conv1.weight": torch.ones(1)}, r"1 tensors do not fit: layer1.0.conv1.weight should have shape \(64, 64, 3, 3\) and has \(1,\)"),
+        ({"bn1.weight": torch.ones(1)}, r"1 tensors do not fit: bn1.weight should have shape \(64,\) and has \(1,\)"),
         ({"conv1.weight": torch.ones(64, 1, 7, 7)}, r"should have shape \(64, 3, 7, 7\) and has \(64, 1, 7, 7\)"),
         ({"decoder.weight": torch.ones(1)}, r"decoder.weight should have shape none and has \(1,\)"),
         ({"bn1.bias": None}, r"bn1.bias should have shape \(64,\) and has none"),

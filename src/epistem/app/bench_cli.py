@@ -143,6 +143,22 @@ def run_job(
     )  # fmt: skip
 
 
+@benching.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    as_json: Json = False,
+) -> None:
+    """Write the run's report: masks, scores, differences beyond chance, cost, and whether a network is ready."""
+    from epistem.app.bench_report import write_report
+    from epistem.app.forecast_table import print_json
+
+    page = write_report(run_folder)
+    if as_json:
+        print_json({"page": str(page)})
+    else:
+        print(f"Report: {page}")
+
+
 def _tell_profile(profile: Profile, out: Path, as_json: bool) -> None:
     from epistem.app.forecast_table import print_json
 

@@ -1,4 +1,4 @@
-"""`epistem reproduce forecast`: a published study, done again, with its printed numbers beside ours."""
+"""`epistem reproduce forecast`, `bench`: a published study, done again, with its printed numbers beside ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epistem.app.options import Json
+from epistem.app.options import Device, Json
 
 if TYPE_CHECKING:
     from epistem.app.reproduce import StudyCases
@@ -80,6 +80,39 @@ def forecast_table(
             value, printed = row[kind], row[f"{kind}_printed"]
             beside = f"   printed {printed:.3f}" if printed is not None else ""
             print(f"  {kind.upper():5}{'unknown' if value is None else f'{value:.3f}'}{beside}")
+
+
+@reproducing.command()
+def bench(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and what is trained.")],
+    budget_minutes: Annotated[
+        float, typer.Option(min=0, help="Train for so long; 0 shows the study that comes with epistem.")
+    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 120,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Which architecture for which image: our Tables 2 and 3 beside the printed ones, on real images.
+
+    A run that was stopped, or whose time was up, goes on where it was: the same command again.
+    """
+    from epistem.app.forecast_table import print_json
+    from epistem.app.reproduce_bench import data_folder, kept_study, read_study, run_study, write_study
+    from epistem.app.train import Words, need_torch
+    from epistem.bench.study import study_numbers
+
+    if budget_minutes:
+        need_torch()
+        with Words(quiet=as_json) as words, words.stoppable(lambda: f"what was done is kept in {out}"):
+            run_study(out, data_folder(), budget_s=60 * budget_minutes, steps=steps, device=device, words=words)
+        study = read_study(out)
+    else:
+        study = kept_study()
+    page = write_study(study, out)
+    if as_json:
+        print_json({"page": str(page), **study_numbers(study)})
+    else:
+        print(f"Page: {page}")
 
 
 def _read(folder: Path | None) -> StudyCases:

@@ -31,7 +31,9 @@ def segment(
     model: ModelPath,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     pixel_size: Annotated[str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm'.")] = None,
-    min_diameter_px: Annotated[float, typer.Option(help="Leave out parts with a smaller area-equivalent diameter, in pixels.")] = 0.0,
+    min_diameter_px: Annotated[
+        float, typer.Option(help="Leave out parts with a smaller area-equivalent diameter, in pixels.")
+    ] = 0.0,
     device: Device = None,
     coverage: Annotated[float, typer.Option(help="Probability that an interval holds the truth.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,

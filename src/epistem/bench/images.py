@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epistem.bench.examples import read_example
+from epistem.bench.examples import Example, read_example
 from epistem.bench.plan import Member
 from epistem.bench.profile import Pair, Profile
 from epistem.core import RecordError
@@ -48,6 +48,12 @@ def load_part(profile: Profile, members: Sequence[Member]) -> list[Scored]:
     return [reader.read(member) for member in members]
 
 
+def recorded(profile: Profile, member: Member) -> tuple[NDArray[Any], NDArray[np.int16]]:
+    """The image (C, H, W) as recorded, and its labels; raises as `load_part`."""
+    example = _Reader(profile).example(member)
+    return example.image, example.labels
+
+
 class _Reader:
     def __init__(self, profile: Profile) -> None:
         self.profile, self.folder = profile, profile.folder()
@@ -64,16 +70,20 @@ class _Reader:
     def _read(self, member: Member) -> Scored:
         from epistem.nets.tiles import Labelled, network_input, shrunk_labels
 
+        example, shrink = self.example(member), self.profile.training.shrink
+        image = network_input(example.image, valid=example.valid, shrink=shrink)
+        seen = Labelled(image, shrunk_labels(example.labels, shrink), member.group)
+        return Scored(example.name, example.labels, seen)
+
+    def example(self, member: Member) -> Example:
         if (member.image, member.slice) not in self.pairs:
             raise RecordError(f"the plan has {member.image}, which the profile no longer lists; plan again")
-        pair, shrink = self.pairs[member.image, member.slice], self.profile.training.shrink
+        pair = self.pairs[member.image, member.slice]
         example = read_example(self.profile, pair, self.folder)
         if (example.image_id, example.labels_id) != (member.image_id, member.labels_id):
             what = "image" if example.image_id != member.image_id else "mask"
             raise RecordError(f"the {what} of {pair.name} changed since the plan; plan again, for jobs of other ids")
-        image = network_input(example.image, valid=example.valid, shrink=shrink)
-        seen = Labelled(image, shrunk_labels(example.labels, shrink), member.group)
-        return Scored(example.name, example.labels, seen)
+        return example
 
 
 @lru_cache(maxsize=1)

@@ -48,13 +48,14 @@ def study_page(study: BenchStudy) -> Report:
         SettingsError: no trained job has a score.
     """
     arm, scores = main_arm(study)
+    cost = cost_blocks(of_arm(study.jobs, arm), scores, study.metric)
     sections = [
         Section(title="What came out", id="outcome", blocks=tuple(_outcome(study, arm, scores))),
         Section(title="Does context change the winner?", id="context", blocks=tuple(_context(study, arm, scores))),
         Section(title="Table 2: the best of each dataset", id="table-2", blocks=tuple(table_2(study, arm, scores))),
         Section(title="Table 3: all of them", id="table-3", blocks=tuple(table_3(study, arm, scores))),
         Section(title="By use case and difficulty", id="use-case", blocks=tuple(kinds(study, scores))),
-        Section(title="What it costs", id="cost", blocks=tuple(cost_blocks(of_arm(study.jobs, arm), scores, study.metric))),
+        Section(title="What it costs", id="cost", blocks=tuple(cost)),
         Section(title="Which to try first", id="advice", blocks=tuple(_advice(study, scores))),
         Section(title="Decoders as published and as their papers have them", id="variants",
                 blocks=tuple(_variants(study))),

@@ -37,13 +37,13 @@ def table_2(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Table]:
         note=f"{sentence(arm.words)}. On test images, checkpoint chosen on others; mean over groups and "
         "seeds, with 90 % interval. Best in: share of draws of images and seeds in which this one wins.",
     )  # fmt: skip
-    cells = printed.printed_table_2()
+    table = printed.printed_table_2()
     theirs = tuple(
         (
             row["dataset"], f"{row['modality']}, {row['difficulty'].lower()}", row["material"], row["task"],
             f"{row['encoder']} + {row['decoder']}", row["iou"], _dice(row),
         )
-        for _, row in cells.iterrows()
+        for _, row in table.iterrows()
     )  # fmt: skip
     columns = (*map(words_column, _TABLE_2), Column(label="IoU", decimals=3), Column(label="Dice", kind="text"))
     yield Table(title="Printed (other data)", columns=columns, rows=theirs, note=_IMPOSSIBLE)

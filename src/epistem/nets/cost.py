@@ -100,11 +100,11 @@ def _latency_ms(network: nn.Module, image: Tensor, repeats: int) -> float:
     return 1e3 * statistics.median(times[1:])
 
 
-class _Held(TorchDispatchMode):
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all results made within it for as long as they are held."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes, self.peak_bytes = 0, 0
         self._known: set[int] = set()
 

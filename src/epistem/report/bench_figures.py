@@ -162,7 +162,7 @@ def score_bars(scores: Mapping[str, Mapping[str, Bar]], *, label: str) -> bytes:
             axes.set_axisbelow(True)
             axes.set_yticks([-i for i in range(len(models))], [_plain(name) for name in models])
             axes.tick_params(axis="y", length=0)
-        for axes in grid.ravel()[len(scores) :]:
+        for axes in grid.ravel()[max(1, len(scores)) :]:
             axes.set_visible(False)
         if not scores:
             _nothing(grid[0, 0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from epistem.core import ShapeError
 from epistem.core.polygon import trace
 from epistem.report.figures import ACCENT, INK, MUTED, WARM, _finished, _style
+from epistem.report.words import p_value
 
 Mask = NDArray[np.bool_]
 
@@ -89,7 +90,6 @@ def _overlay(canvas: Canvas, axes: Axes, values: NDArray[np.floating], label: st
         interpolation="nearest",
     )
     bar = canvas.colorbar(drawn, ax=axes, fraction=0.05, pad=0.03)
-    bar.set_alpha(1)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7.5)
 
@@ -106,4 +106,4 @@ def _draw(axes: Axes, curves: Curves) -> None:
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(0, percent[-1])
     if curves.p is not None:
-        axes.text(0.97, 0.04, f"p = {curves.p:.2g}", transform=axes.transAxes, ha="right", color=MUTED)
+        axes.text(0.97, 0.04, p_value(curves.p), transform=axes.transAxes, ha="right", color=MUTED)

@@ -286,11 +286,14 @@ class _Asked:
 
     def around_largest(self) -> Mask:
         """Nodes within half a stride of the cells that matter most."""
-        cells, size = np.argwhere(np.isfinite(self.value)), np.abs(self.value[np.isfinite(self.value)])
-        top = cells[np.argsort(-size, kind="stable")[: max(1, round(REFINED * len(cells)))]]
+        known = np.isfinite(self.value)
+        cells, size = np.argwhere(known), np.abs(self.value[known])
+        top = np.argsort(-size, kind="stable")[: round(REFINED * len(cells)) or 1]
+        # Where nearly nothing changes a closer look is wasted.
+        top = top[size[top] > _LINEAR * size.max(initial=0)]
         half = self.how.stride // self.how.finest // 2
         wanted = np.zeros(self.value.shape, bool)
-        for row, col in top:
+        for row, col in cells[top]:
             wanted[max(row - half, 0) : row + half, max(col - half, 0) : col + half] = True
         result: Mask = (wanted & ~np.isfinite(self.value))[tuple(self.near.T)]
         return result
