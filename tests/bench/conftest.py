@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from epistem.bench.folder import profile_from_folder
-from epistem.bench.profile import Profile
+from epistem.bench.profile import Profile, profile_of
 from epistem.segment.summary import FOREGROUND
 
 
@@ -79,7 +80,52 @@ def simulated_runs(
     return pd.DataFrame(jobs), pd.DataFrame(scores)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runs() -> Callable[..., tuple[pd.DataFrame, pd.DataFrame]]:
     """`simulated_runs(lead, …)`: jobs and scores."""
     return simulated_runs
+
+
+def write_study(
+    root: Path, *, groups: int = 5, each: int = 1, shape: tuple[int, int] = (64, 64), channels: int = 1,
+    values: tuple[int, ...] = (0, 1),
+) -> Profile:  # fmt: skip
+    """Noise with a brighter square for each value but the first; a network that two steps train, at 32 pixels."""
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True, exist_ok=True)
+    for group, i in product(range(groups), range(each)):
+        rng = np.random.default_rng(10 * group + i)
+        mask = np.full(shape, values[0], np.uint8)
+        grey = rng.normal(100, 10, (*shape, channels))
+        for value in values[1:]:
+            row, col = (int(rng.integers(1, size - 9)) for size in shape)
+            mask[row : row + 8, col : col + 8] = value
+            grey[row : row + 8, col : col + 8] += 40 + value % 80
+        pixels = grey.clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels if channels > 1 else pixels[..., 0]).save(root / "images" / f"s{group}_{i}.png")
+        Image.fromarray(mask).save(root / "masks" / f"s{group}_{i}.png")
+    return tiny(profile_from_folder(root, scale_bars=False))
+
+
+def tiny(profile: Profile, **parts: Mapping[str, Any]) -> Profile:
+    """The profile with the smallest network and training, and other values in some of its parts."""
+    values = profile.model_dump(by_alias=True)
+    values["model"] |= {"encoders": ["tf_efficientnet_lite0"], "decoders": ["unet"], "weights": ["none"]}
+    values["training"] |= {
+        "batch_size": 2, "max_epochs": None, "max_steps": 3, "image_size": 32, "val_tiles": 4, "seeds": [0],
+    }  # fmt: skip
+    for part, updates in parts.items():
+        values[part] |= updates
+    return profile_of(values)
+
+
+@pytest.fixture(scope="session")
+def study() -> Callable[..., Profile]:
+    """`write_study(folder, …)`: its profile."""
+    return write_study
+
+
+@pytest.fixture(scope="session")
+def smallest() -> Callable[..., Profile]:
+    """`tiny(profile, part={…})`."""
+    return tiny

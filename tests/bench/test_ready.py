@@ -61,6 +61,8 @@ def test_an_undertrained_or_unscored_network_is_revised_first() -> None:
 def test_of_several_views_the_worst_counts() -> None:
     both = pd.concat([signals(), signals(0.5)])
     assert "0.500" in verdict(QC, both, ALIGNED, undertrained=False).reasons[0]
+    unscored = pd.concat([signals(), signals(np.nan)])
+    assert verdict(QC, unscored, ALIGNED, undertrained=False).said == "not known"
 
 
 def test_a_table_without_its_columns_is_refused() -> None:

@@ -17,9 +17,11 @@ REFUSED = {
     **{encoder: {"deeplabv3", "deeplabv3plus"} for encoder in ("vgg16_bn", "densenet121", "densenet169")},
     **{f"mit_b{n}": {"unetplusplus"} for n in range(6)},
 }
+# What can be combined depends on the library's class: of each, one is built with every decoder.
+CLASSES = {smp.encoders.encoders[theirs]["encoder"]: ours for ours, theirs in reversed(ENCODERS.items())}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def on_no_device(monkeypatch):
     """Nothing is computed: shapes alone. While it is built, mit_b… reads numbers, and these need a device."""
     monkeypatch.setattr(torch, "linspace", functools.partial(torch.linspace, device="cpu"))
@@ -27,18 +29,24 @@ def on_no_device(monkeypatch):
         yield
 
 
-def answers(encoder: str, decoder: str, variant: str) -> bool:
-    """Whether the pair may be combined, and then that it answers for each pixel of two channels by three classes."""
-    try:
-        check_pair(encoder, decoder, variant)
-    except SettingsError:
-        with pytest.raises(SettingsError, match="take "):
-            build_segmenter(encoder, decoder, variant=variant)
-        return False
+def accepted(encoder: str, variant: str) -> set[str]:
+    """The decoders that it may be combined with; for others it is said what to take."""
+    good = set()
+    for decoder in names.DECODERS:
+        try:
+            check_pair(encoder, decoder, variant)
+            good.add(decoder)
+        except SettingsError:
+            with pytest.raises(SettingsError, match="take "):
+                build_segmenter(encoder, decoder, variant=variant)
+    return good
+
+
+def shape(encoder: str, decoder: str, variant: str) -> tuple[int, ...]:
+    """Of its answer to an image of two channels, three classes asked for."""
     network = build_segmenter(encoder, decoder, variant=variant, channels=2, classes=3).eval()
-    assert network(torch.empty(1, 2, 64, 96)).shape == (1, 3, 64, 96)
     assert network.start == "random initialisation"
-    return True
+    return tuple(network(torch.empty(1, 2, 64, 96)).shape)
 
 
 def test_the_names_of_a_profile_are_those_of_the_networks():
@@ -52,12 +60,25 @@ def test_every_encoder_is_one_of_the_library_with_imagenet_weights():
 
 
 @pytest.mark.parametrize("encoder", names.ENCODERS)
-def test_every_pair_is_built_or_refused_with_what_to_take_instead(encoder):
-    refused = {decoder for decoder in names.DECODERS if not answers(encoder, decoder, "canonical")}
-    assert refused == REFUSED.get(encoder, set())
+def test_every_pair_is_accepted_or_refused_with_what_to_take_instead(encoder):
+    assert accepted(encoder, "canonical") == set(names.DECODERS) - REFUSED.get(encoder, set())
+    assert accepted(encoder, "paper") == ({"deeplabv3"} if encoder.startswith("mit") else set(PAPER_DECODERS))
 
 
 @pytest.mark.parametrize("encoder", names.ENCODERS)
-def test_every_pair_in_the_papers_variant_is_built_or_refused(encoder):
-    built = {decoder for decoder in names.DECODERS if answers(encoder, decoder, "paper")}
-    assert built == ({"deeplabv3"} if encoder.startswith("mit") else set(PAPER_DECODERS))
+def test_every_encoder_answers_for_each_pixel(encoder, on_no_device):
+    assert shape(encoder, "fpn", "canonical") == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("variant", ["canonical", "paper"])
+@pytest.mark.parametrize("encoder", CLASSES.values())
+def test_what_is_accepted_is_built_and_answers(encoder, variant, on_no_device):
+    good = accepted(encoder, variant)
+    assert {shape(encoder, decoder, variant) for decoder in good} == {(1, 3, 64, 96)}
+
+
+@pytest.mark.parametrize("encoder", CLASSES.values())
+def test_what_is_refused_the_library_cannot_build(encoder, on_no_device):
+    for decoder in set(names.DECODERS) - accepted(encoder, "canonical"):
+        with pytest.raises(ValueError, match="not support"):
+            DECODERS[decoder](ENCODERS[encoder], encoder_weights=None)

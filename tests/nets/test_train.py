@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from epistem.nets import train  # noqa: E402
+from epistem.nets.judge import PLATEAU, Judge, Judged  # noqa: E402
 from epistem.nets.sample import Sample  # noqa: E402
 from epistem.nets.train import Schedule, Step, device_or_best, fit, read_curves  # noqa: E402
 
@@ -319,12 +320,22 @@ def test_a_gpu_too_small_for_network_or_optimizer_ends_the_run_in_words(tmp_path
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():
-    rates = [train._rate(number, 200) for number in range(1, 201)]
+    plan = Schedule(steps=200)
+    rates = [train._rate(number, plan, Judged()) for number in range(1, 201)]
     assert rates[0] == pytest.approx(1 / 6)
     assert max(rates) == rates[5] == 1
     assert all(later < before for before, later in pairwise(rates[5:]))
     assert rates[-1] == pytest.approx(0.01)
-    assert train._rate(1, 1) == 1
+    assert train._rate(1, Schedule(steps=1), Judged()) == 1
+
+
+def test_the_learning_rate_stays_or_is_halved_where_judgements_stop_rising():
+    constant, plateau = (Schedule(steps=100, decay=decay) for decay in ("constant", "plateau"))
+    flat = Judged([(step, 0.5) for step in range(PLATEAU + 2)])
+    assert train._rate(50, constant, flat) == 1
+    assert train._rate(50, plateau, flat) == 0.5
+    assert train._rate(50, plateau, Judged()) == 1
+    assert train._rate(1, plateau, flat) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -337,11 +348,13 @@ def test_the_learning_rate_warms_up_and_falls_to_a_hundredth():
         ("clip", (0.0, -1.0, np.nan)),
         ("average", (1.0, np.nan)),
         ("seed", (-1, 2**63)),
+        ("decay", ("linear",)),
+        ("optimizer", ("sgd",)),
     ],
 )
 def test_a_schedule_that_cannot_work_is_refused_by_the_one_bad_field(name, bad):
     for value in bad:
-        with pytest.raises(SettingsError, match=rf"^{name} is .*, not {value}$"):
+        with pytest.raises(SettingsError, match=rf"^{name} is .*, not {value!r}$"):
             Schedule(**{"steps": 10, name: value})
 
 
@@ -363,3 +376,102 @@ def test_what_is_no_device_is_refused(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(SettingsError, match=f"device is cpu, cuda or cuda:N, not '{device}'"):
         device_or_best(device)
+
+
+class Dropped(Mean):
+    """The same, with a layer that draws while it learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers.insert(3, nn.Dropout(0.5))
+
+
+def weight_of(network: nn.Module) -> float:
+    """A score that goes up and down as the network learns."""
+    return torch.sin(300 * network.layers[0].weight.sum()).item()
+
+
+def judged_run(folder: Path, **rest: Any) -> tuple[nn.Module, list[dict[str, float]]]:
+    settings = {"judge": Judge(weight_of, every=3), "save_every": 5, "network": Dropped(), **rest}
+    network = trained(folder, settings.pop("network"), **settings)
+    return network, [line for line in read_curves(folder / "curves.jsonl") if "score" in line]
+
+
+def test_the_weights_of_the_step_judged_best_are_kept(tmp_path):
+    network, curve = judged_run(tmp_path)
+    assert [line["step"] for line in curve] == [3, 6, 9, 12]
+    best = max(curve, key=lambda line: line["score"])
+    assert best["step"] != 12
+    assert weight_of(network) == pytest.approx(best["score"], abs=1e-6)
+    assert not network.training
+
+
+def test_the_last_step_is_judged_too(tmp_path):
+    _, curve = judged_run(tmp_path, judge=Judge(weight_of, every=5))
+    assert [line["step"] for line in curve] == [5, 10, 12]
+
+
+@pytest.mark.parametrize("step", [6, 9, 10])
+@pytest.mark.parametrize("decay", ["cosine", "plateau"])
+def test_a_judged_run_killed_at_any_step_goes_on_to_the_same_best_weights_and_scores(tmp_path, step, decay):
+    plan = Schedule(steps=12, batch=3, learning_rate=1e-2, decay=decay)
+    whole, curve = judged_run(tmp_path / "whole", schedule=plan)
+    with pytest.raises(KeyboardInterrupt):
+        judged_run(tmp_path / "killed", schedule=plan, told=killed_at(step))
+    torch.rand(7)  # another process has drawn other numbers
+    resumed, again = judged_run(tmp_path / "killed", schedule=plan)
+    assert_same(resumed, whole)
+    assert [(line["step"], line["score"]) for line in again] == [(line["step"], line["score"]) for line in curve]
+
+
+def test_patience_ends_a_run_and_a_resumed_one_at_the_same_step(tmp_path):
+    looks: list[int] = []
+
+    def never_better(_: nn.Module) -> float:
+        looks.append(1)
+        return -float(len(looks))
+
+    judge = Judge(never_better, every=2, patience=2)
+    network, curve = judged_run(tmp_path, judge=judge)
+    assert [line["step"] for line in curve] == [2, 4, 6]
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    again, curve = judged_run(tmp_path, judge=judge)
+    assert [line["step"] for line in curve] == [2, 4, 6]
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, first[name])
+
+
+def test_a_score_that_is_no_number_is_null_in_the_curves_and_the_last_weights_are_kept(tmp_path):
+    unjudged = trained(tmp_path / "without", Dropped(), save_every=5)
+    network, curve = judged_run(tmp_path / "with", judge=Judge(lambda _: float("nan"), every=3))
+    assert [line["score"] for line in curve] == [None] * 4
+    assert "NaN" not in (tmp_path / "with" / "curves.jsonl").read_text()
+    assert_same(network, unjudged)
+
+
+def test_judging_changes_nothing_that_is_learned(tmp_path):
+    trained(tmp_path / "a", Dropped())
+    judged_run(tmp_path / "b", save_every=4)
+    states = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in "ab"]
+    for name, value in states[0]["mean"].items():
+        assert torch.equal(value, states[1]["mean"][name])
+
+
+def test_a_checkpoint_from_before_there_were_judges_goes_on(tmp_path):
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "old", told=killed_at(8))
+    path = tmp_path / "old" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    state = {name: value for name, value in state.items() if name not in ("judged", "drawn")}
+    state["schedule"] = {n: v for n, v in state["schedule"].items() if n not in ("decay", "optimizer")}
+    torch.save(state, path)
+    assert_same(trained(tmp_path / "old"), whole, rtol=1e-6, atol=1e-6)
+
+
+def test_adam_has_its_weight_decay_in_the_gradient(tmp_path):
+    plans = [Schedule(6, 3, 1e-2, weight_decay=10.0, optimizer=kind, clip=1e-9) for kind in ("adam", "adamw")]
+    norms = [
+        float(trained(tmp_path / plan.optimizer, schedule=plan).layers[0].weight.detach().norm()) for plan in plans
+    ]
+    assert norms[0] != pytest.approx(norms[1], rel=1e-3)

@@ -138,7 +138,9 @@ def test_a_drop_is_negative_where_what_is_there_speaks_against_the_class():
 
 
 def test_hard_answers_change_by_whole_pixels():
-    heat = heatmap(far_seeing, one_bright_place(), square(), how=How(patch_px=8, kernel="mean", window="box", hard=True))
+    heat = heatmap(
+        far_seeing, one_bright_place(), square(), how=How(patch_px=8, kernel="mean", window="box", hard=True)
+    )
     assert set(heat.change.tolist()) == {0.0, 1.0}
 
 
@@ -189,7 +191,12 @@ def both(how: How) -> tuple[Heatmap, Floats, int]:
     import torch
     from captum.attr import Occlusion
 
-    image = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((1, 72, 80)), (0, 1.5, 1.5)).astype(np.float32) * 5
+    image = (
+        ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((1, 72, 80)), (0, 1.5, 1.5)).astype(
+            np.float32
+        )
+        * 5
+    )
     region = np.zeros((72, 80), bool)
     region[30:40, 20:34] = True
 

@@ -72,7 +72,9 @@ def test_other_weights_have_vectors_of_their_own(tmp_path: Path) -> None:
 def test_an_identity_is_of_content_shape_and_type() -> None:
     tile = np.arange(12.0).reshape(3, 4)
     assert content_id(tile) == content_id(np.asfortranarray(tile))
-    assert len({content_id(one) for one in (tile, tile.T, tile.reshape(4, 3), tile.astype(np.float32), tile + 1)}) == 5
+    assert (
+        len({content_id(one) for one in (tile, tile.T, tile.reshape(4, 3), tile.astype(np.float32), tile + 1)}) == 5
+    )
 
 
 def test_a_cache_that_is_something_else_is_said(tmp_path: Path) -> None:
@@ -177,7 +179,8 @@ def test_a_hub_network_sees_three_equal_channels_of_224_px(
     assert shown[0].shape == (2, 3, 224, 224)
     grey = shown[0] * torch.tensor(kind.std)[:, None, None] + torch.tensor(kind.mean)[:, None, None]
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-6)
-    assert 0 <= float(grey.min()) and float(grey.max()) <= 1
+    assert 0 <= float(grey.min())
+    assert float(grey.max()) <= 1
 
 
 def test_the_hub_networks_are_the_published_ones(deep: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,7 @@ def test_what_has_no_meaning_is_refused(heat):
     with pytest.raises(SettingsError, match="rising shares"):
         deletion(looks_elsewhere, heat, shares=(0.3, 0.1))
     with pytest.raises(SettingsError, match="nowhere in the region"):
-        deletion(lambda images: looks_elsewhere(0 * images), heat)
+        deletion(looks_elsewhere, replace(heat, answer=heat.answer[::-1]))
     with pytest.raises(SettingsError, match="nothing is left to blur"):
         deletion(looks_elsewhere, replace(heat, region=np.ones(SHAPE, bool)), without_region=True)
     with pytest.raises(SettingsError, match="band holds no pixel"):

@@ -41,7 +41,10 @@ def test_patches_half_a_width_apart_add_up_to_all_of_the_image():
 
 def test_blurring_takes_less_than_the_grey_box():
     image = textured()
-    spread = {name: perturber(image, name, patch_px=PATCH, window="box").changed(8, 8)[0, :, 8:16, 8:16].std() for name in ("blur", "mean")}
+    spread = {
+        name: perturber(image, name, patch_px=PATCH, window="box").changed(8, 8)[0, :, 8:16, 8:16].std()
+        for name in ("blur", "mean")
+    }
     assert 0 < spread["blur"] < image.std()
     assert spread["mean"] < 0.1
 

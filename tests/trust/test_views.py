@@ -28,7 +28,8 @@ def told(mask: np.ndarray) -> dict[str, float]:
 def test_every_view_is_a_finite_grey_image_and_changes_nothing(name: str) -> None:
     grey, mask = image(), squares()
     shown = view(name, grey, mask)
-    assert shown.shape == mask.shape and np.isfinite(shown).all()
+    assert shown.shape == mask.shape
+    assert np.isfinite(shown).all()
     np.testing.assert_array_equal(grey, image())
     for odd in (np.zeros((96, 96), bool), np.ones((96, 96), bool)):
         assert np.isfinite(view(name, np.zeros((96, 96)), odd)).all()
@@ -68,7 +69,9 @@ def test_a_square_object_fills_the_middle_of_its_tile_whatever_its_size() -> Non
         grey[40 : 40 + side, 60 : 60 + side] = 1
         (shown,) = object_tiles(grey, [(40, 60, 40 + side, 60 + side)], 32)
         assert shown.shape == (32, 32)
-        assert shown[9:23, 9:23].min() > 0.99 and shown[:7].max() == 0 and shown[:, 25:].max() == 0
+        assert shown[9:23, 9:23].min() > 0.99
+        assert shown[:7].max() == 0
+        assert shown[:, 25:].max() == 0
     assert object_tiles(grey, np.empty((0, 4))) == []
 
 
@@ -76,9 +79,11 @@ def test_morphology_counts_and_measures() -> None:
     one = told(squares())
     assert one["objects_per_Mpx"] == pytest.approx(9 / 96**2 * 1e6)
     assert one["share"] == pytest.approx(9 * 14**2 / 96**2)
-    assert one["log_area_px"] == pytest.approx(np.log(196)) and one["log_area_spread"] == pytest.approx(0, abs=1e-9)
+    assert one["log_area_px"] == pytest.approx(np.log(196))
+    assert one["log_area_spread"] == pytest.approx(0, abs=1e-9)
     assert one["contrast"] > 3
-    assert one["slope_-1px"] > 2 * one["slope_-5px"] and one["slope_+0px"] > 2 * one["slope_+5px"]
+    assert one["slope_-1px"] > 2 * one["slope_-5px"]
+    assert one["slope_+0px"] > 2 * one["slope_+5px"]
 
 
 def test_an_outline_that_lies_too_far_in_has_its_slope_outside() -> None:
@@ -98,7 +103,8 @@ def test_an_empty_and_a_full_mask_have_finite_numbers(mask: np.ndarray) -> None:
 def test_a_failure_changes_a_mask_the_same_way_for_the_same_seed(name: str) -> None:
     mask = squares()
     failed, again = (plant(name, mask, np.random.default_rng(3), 0.5) for _ in range(2))
-    assert failed.dtype == bool and (failed != mask).any()
+    assert failed.dtype == bool
+    assert (failed != mask).any()
     np.testing.assert_array_equal(failed, again)
     np.testing.assert_array_equal(mask, squares())
 
@@ -109,7 +115,8 @@ def test_more_strength_changes_more_and_none_nothing(name: str) -> None:
         np.mean([(plant(name, squares(), np.random.default_rng(i), s) != squares()).sum() for i in range(5)])
         for s in (0, 0.3, 1.0)
     ]
-    assert changed[0] == 0 and 0 < changed[1] < changed[2]
+    assert changed[0] == 0
+    assert 0 < changed[1] < changed[2]
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -126,7 +133,8 @@ def test_each_failure_does_what_its_name_says() -> None:
     assert n_of("merged") < 8.5
     assert n_of("dropped") == pytest.approx(4)
     eroded, dilated = (plant(name, squares(), np.random.default_rng(0), 0.5) for name in ("eroded", "dilated"))
-    assert not (eroded & ~squares()).any() and not (squares() & ~dilated).any()
+    assert not (eroded & ~squares()).any()
+    assert not (squares() & ~dilated).any()
 
 
 def test_thickness_of_squares_is_their_side() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.settings import Settings
-from epistem.app.trust_card import Watched, corrected
+from epistem.app.trust_card import Unwatched, Watched, corrected
 from epistem.core import Instances, Micrograph, MicrographSeries, Provenance, Quantity, Reliability
 from epistem.detect.measure import measure
 from epistem.detect.population import summarize
@@ -84,7 +84,8 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Wat
         coverage=settings.coverage,
         seed=settings.seed,
     )
-    reliability = Reliability(reasons=(getattr(find, "why_no_forecast", GIVEN),))
+    unwatched = isinstance(find, Unwatched)
+    reliability = find.reliability(micrograph) if unwatched else Reliability(reasons=(GIVEN,))
     if forecast is not None and isinstance(find, Watched):
         reliability = find.reliability(forecast, len(measured))
         quantities = corrected(

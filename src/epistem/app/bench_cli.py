@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,7 +54,7 @@ def init(
     profile = Profile()
     if folder is not None:
         told = None if groups is None else read_groups(groups, group_column)
-        kind = None if masks is None else masks.value
+        kind: Any = None if masks is None else masks.value
         profile = profile_from_folder(folder, groups=told, mask_kind=kind, scale_bars=scale_bars)
     if text is not None:
         profile = profile_from_text(text, profile)
@@ -117,7 +117,7 @@ def run(
     """Train and test every network of a profile. A run that was stopped goes on: the same command again."""
     from epistem.app.bench_run import run_profile
 
-    wanted = None if jobs is None else [one.strip() for one in jobs.split(",") if one.strip()]
+    wanted = None if jobs is None else [one.strip() for one in jobs.split(",")]
     run_profile(
         profile_file, out, jobs=wanted, workers=workers, cluster=cluster, device=device, models=models, track=track,
         as_json=as_json,

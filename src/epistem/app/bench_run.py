@@ -48,6 +48,7 @@ def run_planned(
     from epistem.app.train import Words, need_torch
     from epistem.bench.plan import make_plan
     from epistem.bench.run import run_plan
+    from epistem.bench.typical import FILE, make_reference
 
     need_torch()
     plan = make_plan(profile)
@@ -65,21 +66,23 @@ def run_planned(
             profile, plan, out, jobs=jobs, workers=workers or _workers(), cluster=cluster, device=device,
             keep_models=models, progress=progress, told=lambda what, done, of, more: words.show(what, done, of, more),
         )  # fmt: skip
+        if not (out / FILE).is_file():
+            words.say("Looking at the training images, so that unlike ones can be told.")
+            make_reference(profile, plan, out / FILE)
     _tell(profile, plan, outcome, out, as_json)
     if outcome.failures:
         raise typer.Exit(SOME_FAILED)
 
 
 def means_of(scores: pd.DataFrame, primary: str) -> pd.DataFrame:
-    """Mean of the primary metric by network: columns encoder, decoder, variant, weights, seeds, value, seed_sd."""
-    from epistem.bench.scoring import NAME_OF
-    from epistem.segment.summary import ALL, FOREGROUND
+    """Mean of the primary metric by network, best first, with its seeds and their standard deviation."""
+    from epistem.bench.arms import LOWER, of_metric
 
-    mine = scores[(scores["metric"] == NAME_OF.get(primary, primary)) & scores["class"].isin([FOREGROUND, ALL])]
+    mine = of_metric(scores, primary)
     cell = ["encoder", "decoder", "variant", "weights"]
     by_seed = mine.groupby([*cell, "seed"], as_index=False)["value"].mean()
-    means = by_seed.groupby(cell)["value"].agg(seeds="count", value="mean", seed_sd="std").reset_index()
-    return means.sort_values("value", ascending=False, ignore_index=True)
+    means: pd.DataFrame = by_seed.groupby(cell)["value"].agg(seeds="size", value="mean", sd="std").reset_index()
+    return means.sort_values("value", ascending=primary in LOWER, ignore_index=True)
 
 
 def _said(plan: Plan, one: JobRecord | JobFailure) -> str:
@@ -88,7 +91,7 @@ def _said(plan: Plan, one: JobRecord | JobFailure) -> str:
     name = plan.job(one.job).name
     if not isinstance(one, JobRecord):
         return f"{name} failed: {one.why}"
-    return f"{name}: validation {one.best_score:.3f} at step {one.best_step} of {one.steps}, {one.seconds:.0f} s"
+    return f"{name}: {one.validated} at step {one.best_step} of {one.steps}, {one.seconds:.0f} s"
 
 
 def _tell(profile: Profile, plan: Plan, outcome: Outcome, out: Path, as_json: bool) -> None:
@@ -126,11 +129,11 @@ def _print_means(means: pd.DataFrame, primary: str, images: int) -> None:
     table = Table(title=f"{primary} of the foreground on {images} test images", title_justify="left")
     for name in ("network", "weights", "seeds", "mean", "sd of seeds"):
         table.add_column(name, justify="left" if name in ("network", "weights") else "right")
-    for row in means.itertuples():
-        variant = "" if row.variant == "canonical" else f" ({row.variant})"
-        spread = "–" if row.seed_sd != row.seed_sd else f"{row.seed_sd:.3f}"
-        value = "–" if row.value != row.value else f"{row.value:.3f}"
-        table.add_row(f"{row.encoder} + {row.decoder}{variant}", str(row.weights), str(row.seeds), value, spread)
+    for row in means.to_dict("records"):
+        variant = "" if row["variant"] == "canonical" else f" ({row['variant']})"
+        value, spread = ("–" if row[name] != row[name] else f"{row[name]:.3f}" for name in ("value", "sd"))
+        network = f"{row['encoder']} + {row['decoder']}{variant}"
+        table.add_row(network, str(row["weights"]), str(row["seeds"]), value, spread)
     Console().print(table)
 
 

@@ -22,7 +22,7 @@ from epistem.app.bench_cli import benching
 from epistem.app.forecast_cli import forecasting
 from epistem.app.options import Device, Json, Workers
 from epistem.app.reproduce_cli import reproducing
-from epistem.app.segment_cli import segment, train_segmenter
+from epistem.app.segment_cli import explain, segment, train_segmenter
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -241,6 +241,7 @@ app.add_typer(forecasting, name="forecast")
 app.add_typer(reproducing, name="reproduce")
 app.add_typer(benching, name="bench")
 app.command()(segment)
+app.command()(explain)
 training.command("segmenter")(train_segmenter)
 
 

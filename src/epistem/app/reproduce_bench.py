@@ -66,7 +66,7 @@ def run_study(out: Path, data: Path, *, budget_s: float, steps: int, device: str
         def progress(
             _done: int, _of: int, one: JobRecord | JobFailure, number: int = number, name: str = job.name
         ) -> None:
-            why = one.why if isinstance(one, JobFailure) else f"validation {one.best_score:.3f}, {one.seconds:.0f} s"
+            why = one.why if isinstance(one, JobFailure) else f"{one.validated}, {one.seconds:.0f} s"
             words.say(f"{number} of {len(jobs)}, {profile.dataset.id}: {name}: {why}")  # noqa: B023
 
         outcome = run_plan(profile, plan, run, jobs=[job.id], device=device, told=told, progress=progress)

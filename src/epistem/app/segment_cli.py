@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,6 +65,74 @@ def segment(
     tell_batch(result, out, as_json=as_json)
     if result.errors:
         raise typer.Exit(SOME_FAILED)
+
+
+def explain(
+    image: Annotated[Path, typer.Argument(help="One micrograph.", readable=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the figure and the numbers.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="A run, job or .safetensors file of `epistem bench run`.")
+    ] = None,
+    roi: Annotated[
+        str | None, typer.Option(help="With a model: a mask file, or corners 'row,col row,col row,col'.")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="The class asked about; that of the region.")
+    ] = None,
+    which: Annotated[
+        int | None, typer.Option("--object", min=1, help="Without a model: which object of the shipped detector.")
+    ] = None,
+    kernel: Annotated[str, typer.Option(help="What stands in a patch: blur, gauss, mean, inpaint, noise.")] = "blur",
+    patch_px: Annotated[int, typer.Option(min=8, help="Edge of a patch in pixels, a multiple of 8.")] = 16,
+    check: Annotated[bool, typer.Option(help="Test the map by deletion, and look for the smallest change.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show what an answer hangs on: how much it changes when parts of the image do, and whether that map holds."""
+    from epistem.app.explain import ask_detector, ask_model, write_explanation
+    from epistem.app.explain import explain as look
+    from epistem.app.forecast_table import print_json
+    from epistem.app.segment import model_file
+    from epistem.app.terminal import say
+    from epistem.app.train import Words
+    from epistem.core import SettingsError
+
+    if model is not None and roi is not None:
+        file, why = model_file(model)
+        say(why)
+        asked = ask_model(image, file, roi, class_name)
+    elif model is None and which is not None:
+        asked = ask_detector(image, which)
+    else:
+        raise SettingsError("wanted --model with --roi, or --object for the shipped detector")
+    with Words(quiet=as_json) as words, words.stoppable(lambda: "nothing is kept"):
+        made = look(asked, kernel=kernel, patch_px=patch_px, check=check,
+                    told=lambda done, of: words.show("Changing patch", done, of, ""))  # fmt: skip
+    told = write_explanation(made, out)
+    if as_json:
+        print_json({"out": str(out), **told})
+        return
+    print(_explained(told))
+    print(f"Figure: {out / 'heatmap.svg'}")
+
+
+def _explained(told: dict[str, Any]) -> str:
+    lines = [f"{told['what'].capitalize()}, region of {told['region_px']} px, {told['forwards']} passes"]
+    if told["deletion_p"] is None:
+        lines.append("Not tested: the class is nowhere in the region, or --no-check.")
+    else:
+        sure = "more than" if told["deletion_p"] < 0.05 else "NOT more than"
+        lines.append(
+            f"Blurring what the map ranks highest takes {sure} other places of the same shape take "
+            f"(gap {told['deletion_gap']:.2f}, p = {told['deletion_p']:.3f})"
+        )
+        area, share = told["minimal_change_px"], told["minimal_change_share"]
+        flip = (
+            "No change of patches flips it."
+            if area is None
+            else f"Changing {area} px ({share:.1%} of the image) flips it."
+        )
+        lines.append(flip)
+    return "\n".join(lines)
 
 
 def train_segmenter(

@@ -107,6 +107,17 @@ class Unwatched:
     detector: Detector
     why_no_forecast: str
 
+    def reliability(self, micrograph: Micrograph) -> Reliability:
+        """What can be said without a forecast: of a segmentation network, how typical the image is."""
+        from epistem.detect.segmented import Segmented
+
+        if isinstance(self.detector, Segmented):
+            from epistem.bench.typical import reference_beside, reliability_of
+
+            seen = self.detector.seen(micrograph)
+            return reliability_of(seen, reference_beside(Path(self.detector.weights)))
+        return Reliability(reasons=(self.why_no_forecast,))
+
     def __call__(self, micrograph: Micrograph) -> Instances:
         """What it finds."""
         return self.detector(micrograph)

@@ -1,7 +1,7 @@
 """Which architecture to try first on a new dataset, from what did well on datasets like it.
 
-Past scores of a dataset count by how near it is: exp(−d²/2h²), d the distance in standardised meta-features, h the
-median distance of past datasets. A model's expected lead is the weighted mean of its lead over all models there.
+Past scores of a dataset count by how near it is: exp(−d²/2h²), d the distance in standardised meta-features, h half
+the median distance of past datasets. A model's expected lead is the weighted mean of its lead over all models there.
 
 This is believed only where it was seen to work: each past dataset in turn is treated as new, and what was lost to its
 best model (regret) is held against two simple habits, always U-Net and always the best on average.
@@ -162,7 +162,7 @@ def _weights(new: pd.Series, meta: pd.DataFrame) -> Floats:
     own = new.to_numpy(float)[kept] / spread[kept]
     away = _distances(own[None], z)[0]
     between = _distances(z, z)[np.triu_indices(len(z), 1)]
-    width = float(np.median(between[np.isfinite(between)])) if np.isfinite(between).any() else 1.0
+    width = float(np.median(between[np.isfinite(between)])) / 2 if np.isfinite(between).any() else 1.0
     known = np.where(np.isfinite(away), away, np.nanmax(away, initial=0.0, where=np.isfinite(away)))
     # From the nearest, so that one far from all still has neighbours.
     near = np.exp(-(known**2 - known.min() ** 2) / (2 * (width or 1.0) ** 2))

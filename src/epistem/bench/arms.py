@@ -28,6 +28,9 @@ SHORT = {
 DECODER_ORDER = ("unet", "deeplabv3", "deeplabv3plus", "fpn", "segformer", "unetplusplus")
 """In which figures colour them."""
 
+LEAST_GROUPS = 3
+"""Of test images, to draw groups rather than images."""
+
 JOB_COLUMNS = ("job", "dataset", "encoder", "decoder", "variant", "weights", "seed", "undertrained")
 SCORE_COLUMNS = ("dataset", "job", "image", "group", "class", "metric", "value")
 
@@ -91,7 +94,19 @@ def comparable(
         kept[["job", "dataset", "model", "seed"]], on="job"
     )
     scored = rows.groupby("job")["value"].transform("count") > 0
-    return rows.loc[scored, ["dataset", "image", "group", "model", "seed", "value"]].reset_index(drop=True)
+    kept_rows = rows.loc[scored, ["dataset", "image", "group", "model", "seed", "value"]].reset_index(drop=True)
+    few = kept_rows["dataset"].isin(few_groups(kept_rows))
+    return kept_rows.assign(group=kept_rows["image"].where(few, kept_rows["group"]))
+
+
+def few_groups(scores: pd.DataFrame) -> list[str]:
+    """Datasets with so few groups of test images that images stand for themselves.
+
+    Of one group nothing can be drawn, and of two draws are all or nothing. Their intervals then hold for these
+    specimens only: images of one specimen are alike.
+    """
+    groups = scores.groupby("dataset")["group"].nunique()
+    return [str(name) for name in groups.index[groups < LEAST_GROUPS]]
 
 
 def of_metric(scores: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -96,8 +96,8 @@ def grids(steps: int) -> Mapping[Arm, Grid]:
 
     ResNet50's ImageNet weights come from a hub; where none is reachable, only lite0 has an ImageNet arm.
     """
-    both = {"encoders": ENCODERS, "decoders": DECODERS, "weights": ("none",)}
-    lite = {"encoders": ENCODERS[:1], "decoders": DECODERS, "weights": ("imagenet",)}
+    both: dict[str, Any] = {"encoders": ENCODERS, "decoders": DECODERS, "weights": ("none",)}
+    lite: dict[str, Any] = {"encoders": ENCODERS[:1], "decoders": DECODERS, "weights": ("imagenet",)}
     large = both | {"encoders": ("se_resnext101_32x4d",)}
     return {
         "random": Grid(both, SEEDS, steps),
@@ -124,7 +124,7 @@ def study_profile(folder: Path, name: str, grid: Grid) -> Profile:
     told = None if source.groups is None else read_groups(folder / name / source.groups[0], source.groups[1])
     values = profile_from_folder(folder / name, groups=told, scale_bars=False).model_dump(by_alias=True)
     values["dataset"] |= source.about
-    values["task"] |= source.task | {"metrics": ("iou", "dice", "pixel_accuracy", "wiou", "boundary_f")}
+    values["task"] |= {**source.task, "metrics": ("iou", "dice", "pixel_accuracy", "wiou", "boundary_f")}
     values["task"]["classes"] = _named(values["task"]["classes"], source)
     values["model"] |= grid.model
     values["training"] |= {

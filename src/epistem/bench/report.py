@@ -25,6 +25,7 @@ from epistem.bench.shown import (
     label_of,
     means_table,
     rank_blocks,
+    specimen_notices,
     start_notices,
     start_words,
     words_column,
@@ -257,6 +258,7 @@ def _images(run: BenchResults) -> Iterator[Block]:
 
 
 def _scores(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
+    yield from specimen_notices(run.scores)
     for words, scores, _, stopped in parts:
         title = sentence(words) + (", undertrained: not compared" if stopped else "")
         yield means_table(scores, run.metric, title=title)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from epistem.bench.images import load_part
-from epistem.bench.plan import Job, Plan, save_plan
+from epistem.bench.plan import Job, Member, Plan, save_plan
 from epistem.bench.profile import Profile, save_profile
 from epistem.bench.scoring import score_image, training_weights
 from epistem.bench.store import (
@@ -28,6 +30,7 @@ from epistem.bench.store import (
     finished,
     gather,
     job_folder,
+    records,
     write_record,
 )
 from epistem.core import EpistemError
@@ -80,7 +83,8 @@ def run_plan(
         SettingsError: no scheduler answers.
         RecordError: the folder cannot be written to.
     """
-    wanted = list(plan.jobs) if jobs is None else [plan.job(one) for one in jobs]
+    asked = plan.jobs if jobs is None else [plan.job(one) for one in jobs]
+    wanted = list({job.id: job for job in asked}.values())
     run.mkdir(parents=True, exist_ok=True)
     save_profile(profile, run / "profile.json")
     save_plan(plan, run / "plan.json")
@@ -90,6 +94,7 @@ def run_plan(
             done[job.id] = record
     reused, waiting = len(done), [job for job in wanted if job.id not in done]
     one = partial(attempt, profile=profile, plan=plan, run=run.resolve(), device=device, keep_models=keep_models)
+    outcomes: Iterator[tuple[Job, JobRecord | JobFailure | None]]
     if workers == 1 and cluster is None:
         outcomes = ((job, one(job, told=told)) for job in waiting)
     else:
@@ -99,7 +104,7 @@ def run_plan(
         done[job.id] = outcome or JobFailure(job=job.id, kind="KilledWorker", why=why)
         progress(len(done), len(wanted), done[job.id])
     ordered = [done[job.id] for job in wanted]
-    if whole := [one for job in plan.jobs if (one := finished(run, job)) is not None]:
+    if whole := records(run, plan):
         gather(run, whole)
     return Outcome(
         tuple(one for one in ordered if isinstance(one, JobRecord)),
@@ -120,7 +125,7 @@ def attempt(job: Job, profile: Profile, plan: Plan, run: Path, **how: Any) -> Jo
     except MemoryError:
         return JobFailure(job=job.id, kind="MemoryError", why="needs more memory than there is; fewer --workers")
     except Exception as error:  # noqa: BLE001 - one job must not stop the others; the traceback is kept
-        with (run / "errors.log").open("a", encoding="utf-8") as log:
+        with suppress(OSError), (run / "errors.log").open("a", encoding="utf-8") as log:
             log.write(f"{job.id}\n{traceback.format_exc()}\n")
         why = f"{type(error).__name__}: {error}; a fault of epistem, please report it with errors.log"
         return JobFailure(job=job.id, kind="fault", why=" ".join(why.split()))
@@ -146,9 +151,10 @@ def run_job(
     classes = tuple(one.name for one in profile.task.classes)
     weights = training_weights(parts["train"], classes)
     tables = []
-    for number, (one, member) in enumerate(zip(parts["test"], plan.split.test, strict=True), 1):
+    names = image_names(plan.split.test)
+    for number, (one, member, name) in enumerate(zip(parts["test"], plan.split.test, names, strict=True), 1):
         found = made.network.segment(one.seen.image, one.labels.shape)
-        tables.append(score_image(found, one.labels, member.image_id, profile, weights))
+        tables.append(score_image(found, one.labels, name, profile, weights))
         tables[-1].insert(1, "name", one.name)
         tables[-1].insert(2, "group", member.group)
         write_labels(folder / FOUND / f"{member.image_id}.png", found)
@@ -166,6 +172,17 @@ def run_job(
     write_record(run, record, scores)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
+
+
+def image_names(members: Sequence[Member]) -> list[str]:
+    """What images are called in tables: by content; the same picture again, as its group may hold it, is numbered."""
+    before = Counter[str]()
+    names = []
+    for one in members:
+        before[one.image_id] += 1
+        again = before[one.image_id]
+        names.append(one.image_id if again == 1 else f"{one.image_id}-{again}")
+    return names
 
 
 def judge_every(epoch_steps: int, steps: int) -> int:

@@ -54,9 +54,10 @@ def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[An
     def rate(found: list[NDArray[Any]], truth: list[NDArray[Any]]) -> float:
         pairs = list(zip(found, truth, strict=True))
         if primary in SHAPE_METRICS or primary in STRUCTURE_METRICS:
-            scored = pd.concat([score_image(f, t, "", profile, weights) for f, t in pairs])
-            mine = scored[(scored["metric"] == NAME_OF[primary]) & (scored["class"] == FOREGROUND)]["value"]
-            return float(-mine.abs().mean() if primary in LOWER_IS_BETTER else mine.mean())
+            values = [_tile_value(score_image(f, t, "", profile, weights), f, t, profile) for f, t in pairs]
+            known = [abs(value) for value in values if value == value]
+            mean = float(np.mean(known)) if known else np.nan
+            return -mean if primary in LOWER_IS_BETTER else mean
         counts = np.sum([confusion(f, t, classes, ignore=IGNORED) for f, t in pairs], axis=0)
         scored = image_scores(counts[None], classes, weights=weights, background=classes[0])
         of = scored["class"].isin([FOREGROUND, ALL]) & (scored["metric"] == primary)
@@ -65,10 +66,29 @@ def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[An
     return rate
 
 
+def _tile_value(scored: pd.DataFrame, found: NDArray[Any], truth: NDArray[Any], profile: Profile) -> float:
+    """The primary metric of one tile, over the classes but the background.
+
+    What only one side has is as wrong as can be: else a network that finds nothing would be judged by nothing.
+    """
+    primary = profile.task.primary
+    mine = scored[scored["metric"] == NAME_OF[primary]].set_index("class")["value"]
+    if primary not in ("hd95", "connectivity"):
+        return float(mine[FOREGROUND])
+    worst = float(np.hypot(*truth.shape)) if primary == "hd95" else 1.0
+    values = []
+    for label, name in list(enumerate(_classes(profile)))[1:]:
+        differ = bool(((found == label) != (truth == label))[truth != IGNORED].any())
+        value = abs(float(mine[name]))
+        values.append(worst if differ and value != value else value)
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else np.nan
+
+
 def _structure(
     found: NDArray[Any], truth: NDArray[Any], image: str, classes: Sequence[str], metric: str
 ) -> pd.DataFrame:
-    """Found minus true share (or largest part's share) of each class but the background, and their mean."""
+    """Found minus true share (or largest part's share) of each class but the background, and their mean size."""
     counted = truth != IGNORED
     rows = []
     for label, name in list(enumerate(classes))[1:]:
@@ -76,7 +96,7 @@ def _structure(
         rows.append({"class": name, "value": shares[0] - shares[1]})
     values = np.array([row["value"] for row in rows])
     known = values[np.isfinite(values)]
-    rows.append({"class": FOREGROUND, "value": float(known.mean()) if known.size else np.nan})
+    rows.append({"class": FOREGROUND, "value": float(np.abs(known).mean()) if known.size else np.nan})
     table = pd.DataFrame(rows).assign(image=image, metric=f"{metric}_error", empty=0)
     table["undefined"] = [*np.isnan(values).astype(int), int(np.isnan(values).sum())]
     return table[["image", "class", "metric", "value", "empty", "undefined"]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from epistem.bench.arms import DECODER_ORDER, decoder_of, in_order, model_name, shown
+from epistem.bench.arms import DECODER_ORDER, LEAST_GROUPS, decoder_of, few_groups, in_order, model_name, shown
 from epistem.bench.compare import Scores, by_context, differences, model_means, pareto
 from epistem.bench.ranks import mean_ranks
 from epistem.core import SettingsError
@@ -68,6 +68,16 @@ def noise_words(scores: Scores) -> str:
     sizes = [f"{counted(one.groups, 'group')}, {counted(one.images, 'image')}" for one in scores.datasets]
     of = f" Test: {sizes[0]}." if len(sizes) == 1 else ""
     return f"Mean over groups, which weigh the same; {percent(scores.coverage)} interval of the chance of {what}.{of}"
+
+
+def specimen_notices(table: pd.DataFrame) -> Iterator[Notice]:
+    """Where images stood for themselves because too few groups were tested; `table` is that of scores."""
+    if few := few_groups(table):
+        which = "" if table["dataset"].nunique() == 1 else f" of {', '.join(few)}"
+        text = (
+            f"Fewer than {LEAST_GROUPS} groups{which} are in the test images, so images stand for themselves: these "
+        )
+        yield Notice(level="info", text=text + "intervals and p hold for the specimens tested, not for others.")
 
 
 def differences_table(scores: Scores, metric: str) -> Table:

@@ -41,7 +41,7 @@ class JobRecord(Part):
         start: what the encoder began with, in words.
         undertrained: whether it had fewer steps than the plan's other jobs, so that it stands outside rankings.
         steps, best_step: of training, and the one whose weights were kept.
-        best_score: of the primary metric on the validation tiles.
+        best_score: of the primary metric on the validation tiles, higher is better; None where it gave no number.
         seconds: training and evaluation.
         macs: multiply-accumulates of one tile.
         latency_ms, frames_per_s: of one tile on one thread of the CPU, or on the GPU.
@@ -61,7 +61,7 @@ class JobRecord(Part):
     undertrained: bool
     steps: int
     best_step: int
-    best_score: float
+    best_score: float | None
     seconds: float
     device: str
     parameters: int
@@ -72,6 +72,11 @@ class JobRecord(Part):
     tile_px: int
     model: bool
     versions: dict[str, str]
+
+    @property
+    def validated(self) -> str:
+        """What validation gave, in words."""
+        return "validation gave no score" if self.best_score is None else f"validation {self.best_score:.3f}"
 
 
 class JobFailure(Part):

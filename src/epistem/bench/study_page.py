@@ -23,6 +23,7 @@ from epistem.bench.shown import (
     label_of,
     p_words,
     rank_blocks,
+    specimen_notices,
     start_notices,
     start_words,
     words_column,
@@ -79,6 +80,7 @@ def _outcome(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Block]:
     text = "The printed datasets are the authors' own and not at hand: our tables are of other data. Numbers are not "
     text += "to be compared cell by cell; whether the winner changes with context is."
     yield Notice(level="info", text=text)
+    yield from specimen_notices(study.scores)
     leads, facts = leads_of(scores), []
     facts.append(Fact(label="Datasets", value=len(scores.datasets)))
     facts.append(Fact(label="Networks trained", value=int((~study.jobs["undertrained"].astype(bool)).sum())))

@@ -10,7 +10,7 @@ from epistem.bench.store import SCORES, JobFailure, JobRecord, job_folder
 from epistem.core import DependencyMissing
 from epistem.nets.train import CURVES, read_curves
 
-DATABASE = "mlflow.db"
+DATABASE, ARTIFACTS = "mlflow.db", "mlflow"
 
 
 class Tracker:
@@ -24,9 +24,7 @@ class Tracker:
         try:
             import mlflow
         except ImportError as error:
-            raise DependencyMissing(
-                "--track needs MLflow; pip install 'epistem[track]', or leave it out"
-            ) from error
+            raise DependencyMissing("--track needs MLflow; pip install 'epistem[track]', or leave it out") from error
         self.mlflow: Any = mlflow
         self.run = run
         run.mkdir(parents=True, exist_ok=True)
@@ -34,17 +32,25 @@ class Tracker:
 
     def __call__(self, profile: Profile, one: JobRecord | JobFailure) -> None:
         """One job; a failed one becomes a failed run with the reason as a tag."""
-        self.mlflow.set_experiment(profile.dataset.id or "epistem")
+        self._choose(profile.dataset.id or "epistem")
+        if isinstance(one, JobFailure):
+            self.mlflow.start_run(run_name=one.job)
+            self.mlflow.set_tag("why", one.why)
+            self.mlflow.end_run("FAILED")
+            return
         with self.mlflow.start_run(run_name=one.job):
-            if isinstance(one, JobFailure):
-                self.mlflow.set_tag("why", one.why)
-                self.mlflow.end_run("FAILED")
-                return
             told = one.model_dump(by_alias=True, exclude={"schema_id", "versions", "best_score", "seconds"})
             self.mlflow.log_params(told)
-            self.mlflow.log_metrics({"best_score": one.best_score, "seconds": one.seconds})
+            known = {} if one.best_score is None else {"best_score": one.best_score}
+            self.mlflow.log_metrics({"seconds": one.seconds, **known})
             folder = job_folder(self.run, one.job)
             for line in read_curves(folder / CURVES):
-                losses = {name: value for name, value in line.items() if name not in ("step", "seconds")}
+                losses = {n: value for n, value in line.items() if n not in ("step", "seconds") and value is not None}
                 self.mlflow.log_metrics(losses, step=int(line["step"]))
             self.mlflow.log_artifact(str(folder / SCORES))
+
+    def _choose(self, name: str) -> None:
+        """The experiment of a data set; its files lie in the run's folder, not where the command was given."""
+        if self.mlflow.get_experiment_by_name(name) is None:
+            self.mlflow.create_experiment(name, artifact_location=(self.run / ARTIFACTS).resolve().as_uri())
+        self.mlflow.set_experiment(name)

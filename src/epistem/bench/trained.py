@@ -15,6 +15,7 @@ from epistem.bench.plan import Job
 from epistem.bench.profile import Profile
 from epistem.bench.run import Told, judge_every
 from epistem.bench.scoring import rate_of, training_weights
+from epistem.core.cluster import worker_number
 from epistem.nets.cost import cost_of
 from epistem.nets.judge import Judge
 from epistem.nets.runs import claimed, learn, versions
@@ -43,10 +44,10 @@ def train_job(
     """
     where, train = _device(device), [one.seen for one in parts["train"]]
     settings = _settings(job, profile, train)
-    build = {"encoder": job.encoder, "decoder": job.decoder, "variant": job.variant}
+    build: dict[str, Any] = {"encoder": job.encoder, "decoder": job.decoder, "variant": job.variant}
     build |= {"channels": train[0].image.shape[0], "classes": len(profile.task.classes)}
     torch.manual_seed(job.seed)
-    network = build_segmenter(**build, weights=job.weights)
+    network = build_segmenter(**{**build, "weights": job.weights})
     start = network.start
 
     def said(step: Step) -> None:
@@ -60,7 +61,7 @@ def train_job(
             judge=_judge(profile, parts, settings), save_every=min(100, max(1, settings.steps // 3)),
         )  # fmt: skip
         curve = [line for line in read_curves(folder / CURVES) if "score" in line]
-        best = max(curve, key=lambda line: line["score"])
+        best = _best(curve)
         tensors = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
         card = _card(job, profile, start, best)
         kept = save_weights(folder / MODEL, tensors, network=NETWORK, settings=build, min_score=0.5, card=card)
@@ -91,6 +92,12 @@ def _judge(profile: Profile, parts: Mapping[str, Sequence[Scored]], settings: Se
     return Judge(tile_score(tiles, rate, settings.batch), every, patience)
 
 
+def _best(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The judgement whose weights were kept: the first with the highest score, the last where none has one."""
+    scored = [line for line in curve if line["score"] is not None]
+    return max(scored, key=lambda line: line["score"]) if scored else curve[-1]
+
+
 def _card(job: Job, profile: Profile, start: str, best: Mapping[str, float]) -> dict[str, Any]:
     dataset = profile.dataset
     return {
@@ -113,11 +120,6 @@ def _card(job: Job, profile: Profile, start: str, best: Mapping[str, float]) -> 
 def _device(device: str | None) -> str:
     """The device asked for; workers of one machine take its GPUs in turn."""
     if device is None and (count := torch.cuda.device_count()) > 1:
-        from distributed import get_worker
-
-        try:
-            name = get_worker().name
-        except ValueError:  # not in a worker
-            return "cuda"
-        return f"cuda:{name % count}" if isinstance(name, int) else "cuda"
+        number = worker_number()
+        return "cuda" if number is None else f"cuda:{number % count}"
     return device_or_best(device)

@@ -38,7 +38,6 @@ class Segmented:
 
     def __call__(self, micrograph: Micrograph) -> Instances:
         """Objects with masks, class by class from above."""
-        from epistem.nets.tiles import network_input
         from epistem.nets.weights import open_weights
 
         file = open_weights(self.weights)
@@ -48,11 +47,18 @@ class Segmented:
                 f"{self.weights} was trained on {len(channels)} channels ({', '.join(channels)}), and images are "
                 "looked at one channel at a time; train on one of them (dataset.channels of the profile)"
             )
-        image = network_input(micrograph.pixels[None], valid=micrograph.valid, shrink=network.shrink)
-        probability = network.probability(image, micrograph.shape)
+        probability = network.probability(self.seen(micrograph), micrograph.shape)
         settings = {**asdict(self), "job": network.card["job"]}
         made = Provenance("epistem.detect.Segmented", __version__, settings, weights=file.hash)
         return parts(probability, network.card["classes"], micrograph, self.min_diameter_px, made)
+
+    def seen(self, micrograph: Micrograph) -> np.ndarray[Any, Any]:
+        """The image as the network takes it, (1, H, W)."""
+        from epistem.nets.segment_use import segmenter_weights
+        from epistem.nets.tiles import network_input
+
+        shrink = segmenter_weights(Path(self.weights)).card["look"]["shrink"]
+        return network_input(micrograph.pixels[None], valid=micrograph.valid, shrink=shrink)
 
 
 def parts(

@@ -44,7 +44,7 @@ class Judged:
 
     Attributes:
         scores: (step, score) in order.
-        best: weights of the first step with the highest score; None before the first judgement.
+        best: weights of `best_step`; None before the first judgement.
     """
 
     scores: list[tuple[int, float]] = field(default_factory=list)
@@ -52,8 +52,10 @@ class Judged:
 
     @property
     def best_step(self) -> int | None:
-        """The first with the highest score; None before the first judgement."""
-        return max(self.scores, key=lambda one: one[1])[0] if self.scores else None
+        """The first with the highest score, the last while none has one; None before the first judgement."""
+        if self._highest() == float("-inf"):
+            return self.scores[-1][0] if self.scores else None
+        return max(self.scores, key=lambda one: one[1])[0]
 
     def look(self, judge: Judge, network: nn.Module, weights: Mapping[str, Tensor], step: int) -> float:
         """Judge these weights; a score that is no number is the lowest there is."""
@@ -62,14 +64,16 @@ class Judged:
         with torch.inference_mode():
             score = judge.score(looked.eval())
         score = score if score == score else float("-inf")
-        if not self.scores or score > max(old for _, old in self.scores):
+        # Without a score the last weights are kept, which have learned the most.
+        if score > self._highest() or self._highest() == float("-inf"):
             self.best = {name: value.detach().clone() for name, value in weights.items()}
         self.scores.append((step, score))
         return score
 
     def waited(self) -> int:
-        """Judgements since the best."""
-        return next((i for i, (step, _) in enumerate(reversed(self.scores)) if step == self.best_step), 0)
+        """Judgements without gain since the best, or since the first while none has a score."""
+        scores = [score for _, score in self.scores]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     def over(self, judge: Judge) -> bool:
         """Whether patience is at its end."""
@@ -83,6 +87,9 @@ class Judged:
             if waited > PLATEAU:
                 rate, waited = rate / 2, 0
         return max(rate, _LEAST_RATE)
+
+    def _highest(self) -> float:
+        return max((score for _, score in self.scores), default=float("-inf"))
 
     def state(self) -> dict[str, Any]:
         """As a checkpoint holds it."""

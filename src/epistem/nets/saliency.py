@@ -32,7 +32,7 @@ def gradient_saliency(network: nn.Module, image: Floats, region: NDArray[np.bool
 
     Source: Simonyan et al., ICLR workshop 2014, arXiv:1312.6034.
     """
-    return _gradients(network, image[None], region, of_class)[0]
+    return _gradient(network, image, region, of_class)
 
 
 def smooth_gradient(
@@ -61,23 +61,23 @@ def smooth_gradient(
     total = np.zeros(image.shape[1:], np.float32)
     for _ in range(draws):
         noisy = image + np.float32(spread) * rng.standard_normal(image.shape, np.float32)
-        total += _gradients(network, noisy[None], region, of_class)[0]
-    return total / draws
+        total += _gradient(network, noisy, region, of_class) / np.float32(draws)
+    return total
 
 
-def _gradients(network: nn.Module, images: Floats, region: NDArray[np.bool_], of_class: int) -> Floats:
-    if images.ndim != 4 or region.shape != images.shape[2:]:
-        raise ShapeError(f"the image is {images.shape[1:]}, the region {region.shape}; wanted (C, H, W) and (H, W)")
+def _gradient(network: nn.Module, image: Floats, region: NDArray[np.bool_], of_class: int) -> Floats:
+    if image.ndim != 3 or region.shape != image.shape[1:]:
+        raise ShapeError(f"the image is {image.shape}, the region {region.shape}; wanted (C, H, W) and (H, W)")
     if not region.any():
         raise SettingsError("the region holds no pixel; draw it inside the image")
     device = next(network.parameters()).device
-    given = torch.from_numpy(images).to(device).requires_grad_(True)
-    probability = network.eval()(given).float().softmax(1)  # (B, K, H, W)
-    if not 0 <= of_class < probability.shape[1]:
-        raise SettingsError(f"the network has {probability.shape[1]} classes, from 0 on; there is no class {of_class}")
+    given = torch.from_numpy(image[None]).to(device).requires_grad_(True)
+    probability = network.eval()(given).float().softmax(1)[0]  # (K, H, W)
+    if not 0 <= of_class < len(probability):
+        raise SettingsError(f"the network has {len(probability)} classes, from 0 on; there is no class {of_class}")
     inside = torch.from_numpy(region).to(device)
-    (gradient,) = torch.autograd.grad(probability[:, of_class][:, inside].mean(1).sum(), given)
-    result: Floats = gradient.abs().amax(1).cpu().numpy()
+    (gradient,) = torch.autograd.grad(probability[of_class][inside].mean(), given)
+    result: Floats = gradient[0].abs().amax(0).cpu().numpy()
     return result
 
 

@@ -118,7 +118,7 @@ def predict_image(network: nn.Module, image: Image, *, tile_px: int, batch: int 
     sums: NDArray[np.float32] | None = None
     total = np.zeros((rows, cols), np.float32)
     for part in batches(places, batch):
-        found = _probabilities(network, [cut(whole, *place, tile_px) for place in part])
+        found = _probabilities(network, [cut(whole, row, col, tile_px) for row, col in part])
         sums = np.zeros((found.shape[1], rows, cols), np.float32) if sums is None else sums
         for (row, col), one in zip(part, found, strict=True):
             inside = np.s_[row : row + tile_px, col : col + tile_px]

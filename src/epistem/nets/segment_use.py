@@ -41,7 +41,8 @@ class Trained:
 
     def segment(self, image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.int16]:
         """(H, W) the most probable class."""
-        return self.probability(image, shape).argmax(0).astype(np.int16)
+        labels: NDArray[np.int16] = self.probability(image, shape).argmax(0).astype(np.int16)
+        return labels
 
 
 def open_segmenter(path: Path) -> Trained:

@@ -124,11 +124,11 @@ def changed(tile: Tile, rng: np.random.Generator) -> Tile:
     turns = int(rng.integers(4))
     image, labels = np.rot90(image, turns, axes=(1, 2)), np.rot90(labels, turns)
     # z-scores have both signs: the gamma bends each side of the median.
-    image = np.sign(image) * np.abs(image) ** rng.uniform(0.8, 1.25)
-    image = image * rng.uniform(0.8, 1.25) + rng.uniform(-0.2, 0.2)
+    bent: NDArray[Any] = np.sign(image) * np.abs(image) ** rng.uniform(0.8, 1.25)
+    bent = bent * rng.uniform(0.8, 1.25) + rng.uniform(-0.2, 0.2)
     if rng.random() < 0.5:
-        image = image + rng.normal(0, rng.uniform(0, 0.3), image.shape)
-    return Tile(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(labels))
+        bent = bent + rng.normal(0, rng.uniform(0, 0.3), bent.shape)
+    return Tile(np.ascontiguousarray(bent, np.float32), np.ascontiguousarray(labels))
 
 
 def spread_tiles(images: Sequence[Labelled], side_px: int, most: int) -> list[Tile]:
@@ -140,7 +140,7 @@ def spread_tiles(images: Sequence[Labelled], side_px: int, most: int) -> list[Ti
         for col in range(0, one.labels.shape[1], side_px)
     ]
     chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
-    return [cut(*places[i], side_px) for i in chosen]
+    return [cut(*places[int(i)], side_px) for i in chosen]
 
 
 def batches(tiles: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -161,7 +161,7 @@ def _scaled(channel: NDArray[np.float32], counted: NDArray[np.bool_]) -> Image:
         return np.zeros_like(channel)
     centre = np.float32(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - centre))) or float(values.std()) or 1.0
-    scaled = np.clip((channel - centre) / np.float32(spread), -LIMIT, LIMIT)
+    scaled: Image = np.clip((channel - centre) / np.float32(spread), -LIMIT, LIMIT)
     scaled[~counted] = 0
     return scaled
 

@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from epistem.core.errors import SettingsError, TrainingError
 from epistem.nets.judge import Judge, Judged
-from epistem.nets.sample import Sample
 
 CHECKPOINT = "checkpoint.pt"
 CURVES = "curves.jsonl"
@@ -97,16 +96,17 @@ class Step:
     seconds: float
 
 
-Make = Callable[[np.random.Generator, int], Sample]
+Make = Callable[[np.random.Generator, int], Any]
+"""One example for a network of its kind, from a generator and the number of the step."""
 
 
-class Samples(Dataset[Sample]):
+class Samples(Dataset[Any]):
     """Sample i is made by `make` with a generator of its own."""
 
     def __init__(self, make: Make, seed: int, batch: int) -> None:
         self.make, self.seed, self.batch = make, seed, batch
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Any:
         return self.make(np.random.default_rng([self.seed, index]), index // self.batch + 1)
 
 
@@ -135,7 +135,8 @@ def fit(
         save_every: steps between checkpoints.
         word_every: steps between calls of `told` and lines of the curves.
         told: called now and then.
-        judge: looks at the network on images it does not learn from; the curves then hold its "score".
+        judge: looks at the network on images it does not learn from; the curves then hold its "score", null where it
+            gave no number.
 
     Raises:
         TrainingError: the losses or weights are not finite, the disk or the GPU is full, or the folder holds another
@@ -148,11 +149,14 @@ def fit(
         optimizer = kind(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
         mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
         judged = Judged()
-        done = kept = _resume(folder, network, optimizer, mean, schedule, device, judged)
+        done, drawn = _resume(folder, network, optimizer, mean, schedule, device, judged)
     _cut_curves(folder / CURVES, done)
     sums: dict[str, float] = {}
-    nonsense, pieces, good, began, said = 0, 1, 0, time.monotonic(), done
-    for number, batch in enumerate(_batches(network, make, schedule, done, workers), done + 1):
+    nonsense, pieces, good, began, said, kept = 0, 1, 0, time.monotonic(), done, done
+    batches = _batches(network, make, schedule, done, workers)
+    # Only now: the loader has drawn a number of its own.
+    _draw_on(drawn, device)
+    for number, batch in enumerate(batches, done + 1):
         if judge and judged.over(judge):
             break
         for group in optimizer.param_groups:
@@ -173,13 +177,14 @@ def fit(
             now = time.monotonic()
             means = {k: v / good for k, v in sums.items()} | ({"score": score} if looks else {})
             step = Step(number, means, (now - began) / (number - said))
-            _append(folder / CURVES, {"step": number, **step.losses, "seconds": round(step.seconds, 4)})
+            known = {name: value if np.isfinite(value) else None for name, value in means.items()}
+            _append(folder / CURVES, {"step": number, **known, "seconds": round(step.seconds, 4)})
             told(step)
             sums, good, began, said = {}, 0, now, number
         if last or (number % save_every == 0 and not nonsense):
             if not _finite(mean):
                 raise _astray(f"the weights are not finite at step {number}", schedule, folder, kept)
-            _save(folder, number, network, optimizer, mean, schedule, judged)
+            _save(folder, number, network, optimizer, mean, schedule, judged, device)
             kept = number
     network.load_state_dict(mean if judged.best is None else judged.best)
     return network.eval()
@@ -316,6 +321,7 @@ def _save(
     mean: dict[str, Tensor],
     schedule: Schedule,
     judged: Judged,
+    device: str,
 ) -> None:
     state = {
         "step": number,
@@ -324,6 +330,7 @@ def _save(
         "mean": mean,
         "schedule": asdict(schedule),
         "judged": judged.state(),
+        "drawn": _drawn(device),
     }
     part = folder / f"{CHECKPOINT}.part"
     # In memory first: torch tells of a full disk in its own words, the system in everybody's.
@@ -352,14 +359,15 @@ def _resume(
     schedule: Schedule,
     device: str,
     judged: Judged,
-) -> int:
-    """Steps already done; weights, optimizer and judgements as they were then."""
+) -> tuple[int, dict[str, Tensor]]:
+    """Steps already done and where chance was; weights, optimizer and judgements as they were then."""
     path = folder / CHECKPOINT
     if not path.exists():
-        return 0
+        return 0, {}
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        if state["schedule"] != asdict(schedule):
+        # One of an earlier version lacks what was not to be chosen then.
+        if Schedule(**state["schedule"]) != schedule:
             raise TrainingError(
                 f"{folder} holds a run with {state['schedule']}; choose another folder or that schedule"
             )
@@ -369,8 +377,9 @@ def _resume(
         optimizer.load_state_dict(state["optimizer"])
         for name, value in state["mean"].items():
             mean[name].copy_(value)
-        judged.take(state["judged"])
-        return int(state["step"])
+        if "judged" in state:
+            judged.take(state["judged"])
+        return int(state["step"]), state.get("drawn", {})
     except (TrainingError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
@@ -378,6 +387,19 @@ def _resume(
         raise TrainingError(
             f"{path} is no whole checkpoint of this network ({type(error).__name__}); delete it to begin anew"
         ) from error
+
+
+def _drawn(device: str) -> dict[str, Tensor]:
+    """Where the generators stand that dropout draws from."""
+    found = {"cpu": torch.get_rng_state()}
+    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else {})
+
+
+def _draw_on(drawn: Mapping[str, Tensor], device: str) -> None:
+    if "cpu" in drawn:
+        torch.set_rng_state(drawn["cpu"].cpu())
+    if "cuda" in drawn and device.startswith("cuda"):
+        torch.cuda.set_rng_state(drawn["cuda"].cpu(), device)
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

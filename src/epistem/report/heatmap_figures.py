@@ -1,4 +1,4 @@
-"""The picture of a counterfactual heatmap: where the answer was looked at, what it hangs on, and whether that holds."""
+"""The picture of a counterfactual heatmap: where the answer was looked at, what it hangs on, does that hold."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def heatmap_figure(
         ShapeError: image, region and heatmap of different shape.
     """
     if not image.shape == region.shape == values.shape or image.ndim != 2:
-        raise ShapeError(f"image {image.shape}, region {region.shape} and heatmap {values.shape} differ; wanted (H, W)")
+        raise ShapeError(
+            f"image {image.shape}, region {region.shape} and heatmap {values.shape} differ; wanted (H, W)"
+        )
     panels = 2 if curves is None else 3
     with _style():
         canvas = Canvas(figsize=(2.6 * panels + 0.5, 2.7), layout="constrained")
@@ -106,4 +108,6 @@ def _draw(axes: Axes, curves: Curves) -> None:
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(0, percent[-1])
     if curves.p is not None:
-        axes.text(0.97, 0.04, p_value(curves.p), transform=axes.transAxes, ha="right", color=MUTED)
+        shown = p_value(curves.p)
+        text = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+        axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", color=MUTED)

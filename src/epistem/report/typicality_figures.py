@@ -71,7 +71,9 @@ def pair_table(names: Sequence[str], auroc: NDArray[np.floating], left_out: NDAr
         if np.isfinite(auroc[i, j]):
             text = f"{auroc[i, j]:.2f}"
             colour = "white" if auroc[i, j] < 0.75 else "black"
-            axis.text(j, i, f"({text})" if left_out[i, j] else text, ha="center", va="center", fontsize=6, color=colour)
+            axis.text(
+                j, i, f"({text})" if left_out[i, j] else text, ha="center", va="center", fontsize=6, color=colour
+            )
     axis.set_xticks(range(n), names, rotation=40, ha="right", fontsize=7)
     axis.set_yticks(range(n), names, fontsize=7)
     axis.set(xlabel="foreign", ylabel="typical")

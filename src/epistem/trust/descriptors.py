@@ -55,12 +55,14 @@ def describe(tile: ArrayLike) -> Floats:
     if raw.ndim != 2 or min(raw.shape) < SMALLEST_PX:
         raise ShapeError(f"wanted a grey tile of {SMALLEST_PX} px or more each way; got {raw.shape}")
     if not np.isfinite(raw).all():
-        raise SettingsError(f"{int((~np.isfinite(raw)).sum())} pixels are not finite; fill them or leave the tile out")
+        raise SettingsError(
+            f"{int((~np.isfinite(raw)).sum())} pixels are not finite; fill them or leave the tile out"
+        )
     z = robust(raw)
     unit = (z.clip(-4, 4) + 4) / 8
     parts = (
-        _grey(z), _spectrum(z), _wavelets(z), _correlation(z), _gradients(unit), _patterns(unit), _co_occurrence(unit),
-        _coherence(z),
+        _grey(z), _spectrum(z), _wavelets(z), _correlation(z),
+        _gradients(unit), _patterns(unit), _co_occurrence(unit), _coherence(z),
     )  # fmt: skip
     return np.concatenate(parts)
 
@@ -79,10 +81,11 @@ def _grey(z: Floats) -> Floats:
     share = counts[counts > 0] / z.size
     spread = z.std() or 1.0
     standard = (z - z.mean()) / spread
+    square = standard * standard
     return np.array([
-        *np.quantile(z, (0.01, 0.05, 0.25, 0.75, 0.95, 0.99)), (standard**3).mean(), np.log1p((standard**4).mean()),
-        -(share * np.log(share)).sum(), (np.diff(z, axis=1) == 0).mean(), (np.diff(z, axis=0) == 0).mean(),
-        np.log10(spread + _SMALL),
+        *np.quantile(z, (0.01, 0.05, 0.25, 0.75, 0.95, 0.99)),
+        (square * standard).mean(), np.log1p((square * square).mean()), -(share * np.log(share)).sum(),
+        (np.diff(z, axis=1) == 0).mean(), (np.diff(z, axis=0) == 0).mean(), np.log10(spread + _SMALL),
     ])  # fmt: skip
 
 
@@ -138,7 +141,9 @@ def _gradients(unit: Floats) -> Floats:
 def _patterns(unit: Floats) -> Floats:
     # Of whole numbers: patterns of equal neighbours then do not hang on rounding.
     whole = np.rint(255 * unit).astype(np.uint8)
-    found = (np.bincount(local_binary_pattern(whole, 8, r, "uniform").astype(int).ravel(), minlength=10) for r in (1, 3))
+    found = (
+        np.bincount(local_binary_pattern(whole, 8, r, "uniform").astype(int).ravel(), minlength=10) for r in (1, 3)
+    )
     return np.sqrt(np.concatenate(list(found)) / unit.size)
 
 

@@ -125,8 +125,8 @@ def embed(tiles: Sequence[ArrayLike], encoder: Encoder, cache: Path | None = Non
             for i, vector in zip(rows, encoder([arrays[i] for i in rows]), strict=True):
                 known[ids[i]] = vector
             _keep(kept, encoder, {ids[i]: known[ids[i]] for i in rows})
-    for i, one in enumerate(ids):
-        out[i] = known[one]
+    for i, key in enumerate(ids):
+        out[i] = known[key]
     return out
 
 
@@ -147,14 +147,16 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as kept:
-            kept.execute("CREATE TABLE IF NOT EXISTS vectors (encoder TEXT, id TEXT, v BLOB, PRIMARY KEY (encoder, id))")
+            kept.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (encoder TEXT, id TEXT, v BLOB, PRIMARY KEY (encoder, id))"
+            )
             yield kept
     except (OSError, sqlite3.Error) as error:
         raise RecordError(f"{path} cannot keep vectors ({error}); make room, remove it, or choose another") from error
 
 
 def _known(kept: sqlite3.Connection, encoder: Encoder, ids: Sequence[str]) -> dict[str, Single]:
-    known = {}
+    known: dict[str, Single] = {}
     for some in _batched(dict.fromkeys(ids), 500):
         asked = ", ".join("?" * len(some))
         rows = kept.execute(f"SELECT id, v FROM vectors WHERE encoder = ? AND id IN ({asked})", (encoder.key, *some))

@@ -42,6 +42,8 @@ DETECTORS = Table(
 )
 BASELINES = ("knn", "mahalanobis")
 """Those that look at the features themselves; the others look at recall, density, precision and coverage."""
+DEFAULT = "mahalanobis"
+"""Chosen on simulated scenes (docs/decisions/0011)."""
 LEAST_CALIBRATION = 100
 """Items set aside for the p-value; with fewer, nothing is scored."""
 # Columns count, so they move in steps. A Gaussian narrower than a step would be the densest where many items share
@@ -105,7 +107,7 @@ class TypicalityReference:
 
     @classmethod
     def fit(
-        cls, features: Features, *, detector: str = "gmm", groups: Sequence[Hashable] | None = None,
+        cls, features: Features, *, detector: str = DEFAULT, groups: Sequence[Hashable] | None = None,
         whiten: bool = True, k: int = NEIGHBOURS, seed: int = 0,
     ) -> Self:  # fmt: skip
         """From typical items.
@@ -248,8 +250,9 @@ class TypicalityReference:
 
 
 def evaluate(
-    typical: Features, foreign: Features, *, mode: Literal["published", "single"] = "single", detector: str = "gmm",
-    groups: Sequence[Hashable] | None = None, level: float = 0.05, k: int = NEIGHBOURS, seed: int = 0,
+    typical: Features, foreign: Features, *, mode: Literal["published", "single"] = "single",
+    detector: str | None = None, groups: Sequence[Hashable] | None = None, level: float = 0.05,
+    k: int = NEIGHBOURS, seed: int = 0,
 ) -> Separation | None:  # fmt: skip
     """How well typical items that were held out are told from foreign ones; None where too few calibrate.
 
@@ -257,7 +260,7 @@ def evaluate(
         typical, foreign: features of both kinds by the same encoders.
         mode: published: `published`, which knows no groups and no level; single: a third of the groups is held out,
             a `TypicalityReference` is fitted to the rest, and each item is scored alone.
-        detector: of `DETECTORS`; published: gmm, kde or ocsvm.
+        detector: of `DETECTORS`; published: gmm, kde or ocsvm. None: `DEFAULT`, published: gmm.
         groups: what each typical item comes from, (n,).
         level: share of false alarms that the threshold stands for.
         k: which neighbour gives a radius.
@@ -269,12 +272,14 @@ def evaluate(
         SettingsError: too few groups, or features that are not finite.
     """
     if mode == "published":
-        return published(typical, foreign, detector, k=k, seed=seed)
+        return published(typical, foreign, detector or "gmm", k=k, seed=seed)
     ours, theirs = _tables(typical), _tables(foreign, typical)
     names = _groups(groups, ours)
     train, held = _split(names, (2, 1), seed)
     kept = [name for name, mine in zip(names, train, strict=True) if mine]
-    reference = TypicalityReference.fit(_taken(ours, train), detector=detector, groups=kept, k=k, seed=seed)
+    reference = TypicalityReference.fit(
+        _taken(ours, train), detector=detector or DEFAULT, groups=kept, k=k, seed=seed
+    )
     if reference.unscored:
         return None
     held_score = reference.score(_taken(ours, held))

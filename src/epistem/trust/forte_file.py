@@ -32,8 +32,8 @@ def save(reference: TypicalityReference, path: Path) -> None:
         RecordError: it cannot be written.
     """
     about = {name: getattr(reference, name) for name in _PLAIN} | {
-        "epistem_typicality": VERSION, "scored": reference.density is not None, "k": [one.k for one in reference.prdc],
-        "white": len(reference.whitening),
+        "epistem_typicality": VERSION, "scored": reference.density is not None,
+        "k": [one.k for one in reference.prdc], "white": len(reference.whitening),
     }  # fmt: skip
     arrays = {name: getattr(reference, name) for name in _ARRAYS}
     for i, one in enumerate(reference.prdc):

@@ -23,7 +23,8 @@ from scipy.stats import spearmanr
 
 from epistem.core import SettingsError, ShapeError
 from epistem.stats.resample import permutation_test
-from epistem.trust.counterfactual import BATCH_PX, Counted, Heatmap, Predict, dice_inside, found
+from epistem.trust.counterfactual import Heatmap, dice_inside, found
+from epistem.trust.patch_grid import BATCH_PX, Counted, Predict
 from epistem.trust.perturb import Floats, perturber
 
 Mask = NDArray[np.bool_]
@@ -76,7 +77,7 @@ class Deletion:
 def _area(shares: Curve, curve: NDArray[np.float64]) -> Curve:
     if len(shares) == 1:
         return curve[..., 0]
-    area: Curve = np.trapezoid(curve, shares, axis=-1) / (shares[-1] - shares[0])
+    area: Curve = np.asarray(np.trapezoid(curve, shares, axis=-1)) / (shares[-1] - shares[0])
     return area
 
 
@@ -99,7 +100,7 @@ def deletion(
     Args:
         predict: as `heatmap` had it.
         heat: of the region.
-        shares: of the pixels that may be blurred, rising, 0 to 1.
+        shares: of the pixels that may be blurred, rising, 0 to 1; those of the window that the heatmap looked at.
         places: how many others.
         without_region: leave the region and half a patch around it alone; what is left is context.
         least: probability from which on the class is found; None: where it is the most probable one.
@@ -113,13 +114,15 @@ def deletion(
     asked = np.asarray(shares, float)
     if not len(asked) or not (0 < asked[0] and asked[-1] <= 1 and (np.diff(asked) > 0).all()) or places < 1:
         raise SettingsError(f"wanted rising shares above 0 up to 1 and at least 1 place, got {asked}, {places}")
-    counted = Counted(predict, batch_px)
+    counted, heat = Counted(predict, batch_px), heat.looked_at()
     image, region = heat.patches.image, heat.region
-    before = found(counted(image[None])[0], heat.how.of_class, least)
+    before = found(heat.answer, heat.how.of_class, least)
     if not before[region].any():
         raise SettingsError(f"the network finds class {heat.how.of_class} nowhere in the region: nothing can fall")
     half = heat.patches.patch_px // 2
-    near = ndimage.binary_dilation(region, np.ones((3, 3)), iterations=half) if without_region else np.zeros_like(region)
+    near = (
+        ndimage.binary_dilation(region, np.ones((3, 3)), iterations=half) if without_region else np.zeros_like(region)
+    )
     if near.all():
         raise SettingsError("the region with half a patch around it is the whole image; nothing is left to blur")
     blurred = perturber(image, "blur", patch_px=heat.patches.patch_px, window="box")
@@ -171,7 +174,9 @@ def over_images(curves: Sequence[Deletion], *, level: float = 0.05, seed: int = 
         raise SettingsError("a test over images needs at least one; none came")
     top, other = [one.area("top") for one in curves], [float(one.by_place().mean()) for one in curves]
     alone = sum(one.p < level for one in curves)
-    return Together(float(np.mean([one.gap for one in curves])), permutation_test(top, other, seed=seed), alone, len(curves))
+    return Together(
+        float(np.mean([one.gap for one in curves])), permutation_test(top, other, seed=seed), alone, len(curves)
+    )
 
 
 def similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -191,7 +196,8 @@ def similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 def _unit(values: NDArray[np.floating]) -> NDArray[np.float64]:
     low, width = float(values.min()), float(np.ptp(values))
-    return (values - low) / width if width else np.zeros(values.shape)
+    unit: NDArray[np.float64] = (values.astype(np.float64) - low) / (width or 1.0)
+    return unit
 
 
 def rank_agreement(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -231,7 +237,7 @@ def pointing(values: NDArray[np.floating], band: Mask) -> bool:
 
 
 def iou_top(values: NDArray[np.floating], band: Mask, share: float | None = None) -> float:
-    """Overlap of the map's highest share of pixels with what an expert drew, 0 to 1; as many pixels as drawn if None."""
+    """Overlap of the map's highest share of pixels, None: as many as drawn, with what an expert drew, 0 to 1."""
     _check_band(values, band)
     wanted = band.mean() if share is None else share
     if not 0 < wanted <= 1:

@@ -55,7 +55,7 @@ def thickness_px(mask: Bools) -> float:
 
 
 def _fragmented(mask: Bools, rng: np.random.Generator, strength: float) -> Bools:
-    labels, n = ndimage.label(mask, _CROSS)
+    n = ndimage.label(mask, _CROSS)[1]
     rows, cols = np.indices(mask.shape)
     # A connected network is one object: by area, so that it is cut as often as separate ones would be.
     thick = thickness_px(mask)

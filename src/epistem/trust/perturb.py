@@ -1,7 +1,7 @@
 """Ways to take away what a patch of an image shows.
 
 =======  =====================================================================================================
-blur     what is finer than a quarter of the patch goes
+blur     what is smaller than the patch goes
 gauss    a soft bump is added, and taken away; the larger of the two answers counts
 mean     the image's mean stands there: a grey box
 inpaint  what surrounds the patch is carried on into it (biharmonic)
@@ -82,7 +82,8 @@ class Perturber:
 
     def reduced(self, answers: NDArray[np.floating]) -> NDArray[np.floating]:
         """Numbers (n, k) of n patches to (n,)."""
-        return answers.max(axis=1) if self.reduce == "max" else answers.mean(axis=1)
+        numbers: NDArray[np.floating] = answers.max(axis=1) if self.reduce == "max" else answers.mean(axis=1)
+        return numbers
 
     def _carried_on(self, rows: slice, cols: slice) -> Floats:
         # A patch width around it decides the biharmonic surface; the rest of the image costs time only.
@@ -141,7 +142,8 @@ def _weight(patch_px: int, window: Window) -> Floats:
 
 
 def _blur(plain: Perturber, **_: object) -> Perturber:
-    sigma = plain.patch_px / 4
+    # At a quarter of the patch a pore of its size stays: 30 % of the image blurred took 0.12 of the Dice, at half 1.00.
+    sigma = plain.patch_px / 2
     return replace(plain, fills=ndimage.gaussian_filter(plain.image, (0, sigma, sigma))[None])
 
 

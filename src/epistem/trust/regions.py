@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from epistem.core import Detector, Instances, Micrograph, SettingsError
 from epistem.core.polygon import fill
 from epistem.imaging.normalize import robust_scale
-from epistem.trust.counterfactual import Counted, Predict
+from epistem.trust.patch_grid import Counted, Predict
 from epistem.trust.perturb import Floats, perturber
 
 Mask = NDArray[np.bool_]
@@ -41,8 +41,8 @@ def polygon_region(corners: Sequence[tuple[float, float]], shape: tuple[int, int
     mask = fill([np.asarray(corners, float).reshape(-1, 2)], shape) if len(corners) >= 3 else None
     if mask is None:
         raise SettingsError(
-            f"a region is a polygon of at least 3 corners (row, col) that holds pixels of the {shape[0]} × {shape[1]} "
-            f"image; got {list(corners)}"
+            f"a region is a polygon of at least 3 corners (row, col) that holds pixels of the {shape[0]} × "
+            f"{shape[1]} image; got {list(corners)}"
         )
     region = np.zeros(shape, bool)
     region[mask.rows, mask.cols] = mask.crop
@@ -63,7 +63,9 @@ def detector_predict(detector: Detector, micrograph: Micrograph) -> Predict:
     asked: Any = replace(detector, min_score=0.0) if hasattr(detector, "min_score") else detector  # type: ignore[type-var]
 
     def predict(images: Floats) -> Floats:
-        scores = np.stack([_painted(asked(replace(micrograph, pixels=_recorded(one[0])))) for one in images])
+        # What is no image is 0 in a normalised one, and the images may be windows that `valid` does not fit.
+        given = (replace(micrograph, pixels=_recorded(one[0]), valid=None) for one in images)
+        scores = np.stack([_painted(asked(one)) for one in given])
         return np.stack([1 - scores, scores], axis=1)
 
     def _recorded(image: Floats) -> Floats:

@@ -30,8 +30,9 @@ _WHITE = 4.0  # spreads above the median
 _REACH_PX = 8  # to which the image is looked at on both sides of an outline
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _SHAPE = (
-    "share", "objects_per_Mpx", "log_area_px", "log_area_spread", "log_smallest_px", "log_largest_px", "border_per_px",
-    "holes_per_Mpx", "width_median_px", "width_p90_px", "thin_share", "compactness", "compactness_low", "jagged",
+    "share", "objects_per_Mpx", "log_area_px", "log_area_spread", "log_smallest_px", "log_largest_px",
+    "border_per_px", "holes_per_Mpx", "width_median_px", "width_p90_px", "thin_share", "compactness",
+    "compactness_low", "jagged",
 )  # fmt: skip
 _GREY = ("contrast", "spread_inside", "spread_outside", "tail_inside", "tail_outside")
 MORPHOLOGY = (
@@ -142,8 +143,8 @@ def _shapes(mask: Bools) -> Floats:
     log = np.log(area)
     return np.array([
         mask.mean(), n / mpx, log.mean(), log.std(), log.min(), log.max(), outline / mask.size, holes / mpx,
-        np.median(ridge), np.quantile(ridge, 0.9), (ridge < 2).mean(), np.average(compact, weights=area), compact.min(),
-        (smooth != mask).sum() / max(outline, 1),
+        np.median(ridge), np.quantile(ridge, 0.9), (ridge < 2).mean(),
+        np.average(compact, weights=area), compact.min(), (smooth != mask).sum() / max(outline, 1),
     ])  # fmt: skip
 
 

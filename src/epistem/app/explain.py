@@ -1,0 +1,195 @@
+"""What an answer hangs on: a region of one image, the network's heatmap for it, the test that it holds, the files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from epistem.core import Micrograph, MicrographSeries, RecordError, SettingsError, ShapeError
+from epistem.imaging import read
+from epistem.report.export import write_text, written_whole
+from epistem.report.heatmap_figures import Curves, heatmap_figure
+from epistem.trust.counterfactual import Heatmap, How, MinimalChange, Predict, heatmap, minimal_change
+from epistem.trust.heatmap_check import Deletion, deletion
+from epistem.trust.regions import detector_predict, object_region, polygon_region
+
+Mask = NDArray[np.bool_]
+Told = Callable[[int, int], None]
+_DETECTOR_REACH_PX = 96
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A heatmap and what came of testing it.
+
+    Attributes:
+        grey: (H, W) the image as the network had it.
+        heat: of the region.
+        deletion: None where the class is nowhere found in the region, so that nothing can fall.
+        change: the smallest that flips the answer; None where none was found.
+        what: whose answer, in words.
+    """
+
+    grey: NDArray[np.float32]
+    heat: Heatmap
+    deletion: Deletion | None
+    change: MinimalChange | None
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Who is asked about what: predictor, image as it takes it (C, H, W), region (H, W), class, reach [px]."""
+
+    predict: Predict
+    image: NDArray[np.float32]
+    region: Mask
+    of_class: int
+    reach_px: int
+    what: str
+
+
+def ask_model(path: Path, file: Path, roi: str, class_name: str | None) -> Asked:
+    """A segmentation network about a region that an expert drew.
+
+    Raises:
+        SettingsError: no such class, or a region that cannot be read.
+        EpistemError: an image or network that cannot be read.
+    """
+    from epistem.nets.segment_fit import predictor
+    from epistem.nets.segment_use import open_segmenter
+    from epistem.nets.tiles import network_input, shrunk_labels
+
+    micrograph, network = one_image(path), open_segmenter(file)
+    classes = list(network.card["classes"])
+    if class_name is not None and class_name not in classes:
+        raise SettingsError(f"the network has no class {class_name!r}; there is {', '.join(classes)}")
+    whole = region_of(roi, micrograph.shape)
+    image = network_input(micrograph.pixels[None], valid=micrograph.valid, shrink=network.shrink)
+    region = shrunk_labels(whole.astype(np.int16), network.shrink).astype(bool)
+    if not region.any():
+        raise SettingsError(
+            f"the region is smaller than the {network.shrink} × {network.shrink} pixels the network sees as one"
+        )
+    predict = predictor(network.network)
+    which = classes.index(class_name) if class_name else _most(predict(image[None])[0], region)
+    what = f"class {classes[which]} by {network.card['what']}"
+    return Asked(predict, image, region, which, network.tile_px, what)
+
+
+def ask_detector(path: Path, which: int) -> Asked:
+    """The shipped detector about one of the objects it finds, counted from 1 as in its tables."""
+    from epistem.detect import DEFAULT, make_detector
+    from epistem.imaging.normalize import normalize
+
+    micrograph = one_image(path)
+    detector = make_detector(DEFAULT)
+    region = object_region(detector(micrograph), which - 1)
+    image = normalize(micrograph)[None]
+    return Asked(
+        detector_predict(detector, micrograph), image, region, 1, _DETECTOR_REACH_PX, f"object {which} by {DEFAULT}"
+    )
+
+
+def explain(asked: Asked, *, kernel: str, patch_px: int, check: bool, told: Told) -> Explanation:
+    """The heatmap of the region, tested by deletion, and the smallest change that flips the answer."""
+    how = How(of_class=asked.of_class, kernel=kernel, patch_px=patch_px, reach_px=asked.reach_px)
+    heat = heatmap(asked.predict, asked.image, asked.region, how=how, told=told)
+    try:
+        fall = deletion(asked.predict, heat) if check else None
+        change = minimal_change(asked.predict, heat) if check else None
+    except SettingsError:  # the class is nowhere in the region: nothing can be taken away
+        fall = change = None
+    return Explanation(asked.image[0], heat, fall, change, asked.what)
+
+
+def write_explanation(made: Explanation, out: Path) -> dict[str, Any]:
+    """heatmap.svg for people, heatmap.tif and explain.json for machines; what the latter holds.
+
+    Raises:
+        RecordError: they cannot be written.
+    """
+    import tifffile
+
+    curves = None
+    if made.deletion is not None:
+        fall = made.deletion
+        curves = Curves(fall.shares, fall.top, fall.random, fall.bottom, fall.p)
+    out.mkdir(parents=True, exist_ok=True)
+    figure = heatmap_figure(made.grey, made.heat.region, made.heat.values, curves=curves)
+    with written_whole(out / "heatmap.svg") as part:
+        part.write_bytes(figure)
+    with written_whole(out / "heatmap.tif") as part:
+        tifffile.imwrite(part, made.heat.values.astype(np.float32))
+    told = record(made)
+    write_text(out / "explain.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    return told
+
+
+def record(made: Explanation) -> dict[str, Any]:
+    """Its numbers, plain."""
+    fall, change, heat = made.deletion, made.change, made.heat
+    return {
+        "what": made.what,
+        "region_px": int(heat.region.sum()),
+        "deletion_gap": None if fall is None else fall.gap,
+        "deletion_p": None if fall is None else fall.p,
+        "minimal_change_px": None if change is None else change.area_px,
+        "minimal_change_share": None if change is None else change.share,
+        "forwards": heat.forwards,
+        "forward_px": heat.forward_px,
+        "provenance": heat.provenance.as_dict(),
+    }
+
+
+def region_of(text: str, shape: tuple[int, int]) -> Mask:
+    """A region: a picture whose pixels above 0 are in it, or corners "row,col row,col row,col".
+
+    Raises:
+        SettingsError: neither, or nothing in it.
+        ShapeError: a picture of another size.
+    """
+    if re.fullmatch(r"\s*(-?[\d.]+\s*,\s*-?[\d.]+\s*[; ]?\s*)+", text):
+        numbers = [float(one) for one in re.findall(r"-?[\d.]+", text)]
+        return polygon_region(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
+    path = Path(text)
+    if not path.is_file():
+        raise SettingsError(f"--roi is a mask file or corners 'row,col row,col row,col', not {text!r}")
+    try:
+        with Image.open(path) as picture:
+            drawn = np.asarray(picture.convert("L") if picture.mode not in ("1", "L", "I;16", "I") else picture) > 0
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read as a mask: {error}") from error
+    if drawn.shape != shape:
+        raise ShapeError(f"{path} is {drawn.shape[0]} × {drawn.shape[1]}, the image {shape[0]} × {shape[1]}")
+    if not drawn.any():
+        raise SettingsError(f"{path} is empty: paint the region with values above 0")
+    return drawn
+
+
+def one_image(path: Path) -> Micrograph:
+    """The image of a file that holds one.
+
+    Raises:
+        SettingsError: it holds several.
+    """
+    image = read(path)
+    if isinstance(image, MicrographSeries):
+        if len(image.slices) != 1:
+            raise SettingsError(f"{path} holds {len(image.slices)} images; save the one to explain as a file")
+        return image.slices[0]
+    return image
+
+
+def _most(probability: NDArray[np.float32], region: Mask) -> int:
+    """The class that most of the region is given, the background left out if there is anything else."""
+    counts = np.bincount(probability.argmax(0)[region], minlength=len(probability))
+    return int(counts[1:].argmax()) + 1 if counts[1:].any() else int(probability[1:, region].mean(1).argmax()) + 1

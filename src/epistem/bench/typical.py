@@ -1,0 +1,86 @@
+"""How typical an image is of those that a run's networks learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epistem.bench.images import load_part
+from epistem.bench.plan import Plan
+from epistem.bench.profile import Profile
+from epistem.core import Reliability, SettingsError
+from epistem.report.words import counted
+from epistem.trust.encoders import embed, make_encoder
+from epistem.trust.forte import TypicalityReference
+from epistem.trust.forte_file import load, save
+from epistem.trust.views import tiles
+
+FILE = "typicality.npz"
+ENCODER = "descriptors"
+TILE_PX = 64
+"""Side of what is compared, in pixels as the network sees them: small, so that few images give enough of them."""
+LEVEL = 0.05
+
+
+def make_reference(profile: Profile, plan: Plan, path: Path) -> TypicalityReference | None:
+    """The reference of a run, from its training and validation images, written to `path`.
+
+    None, and nothing written, where there are fewer than three groups. Raises RecordError as `save`.
+    """
+    vectors, groups = [], []
+    for part in (plan.split.train, plan.split.val):
+        for one, member in zip(load_part(profile, part), part, strict=True):
+            found = _vectors(one.seen.image)
+            vectors.append(found)
+            groups += [member.group] * len(found)
+    try:
+        reference = TypicalityReference.fit({ENCODER: np.concatenate(vectors)}, groups=groups)
+    except SettingsError:
+        return None
+    save(reference, path)
+    return reference
+
+
+def reliability_of(image: NDArray[np.float32], path: Path) -> Reliability:
+    """How typical one image is, as the network sees it (C, H, W); what is not known is said.
+
+    The image's typicality is the median of its tiles'. Tiles of one image are no independent witnesses, so it is a
+    measure, not a p-value; each tile's is one. Raises RecordError for a damaged file.
+    """
+    look = "No forecast of quality exists for a segmentation network: look at the overlay before using the numbers."
+    if not path.is_file():
+        return Reliability(reasons=(look, "Typicality is not known: the run keeps no reference of its images."))
+    reference = load(path)
+    vectors = _vectors(image)
+    if reference.unscored or not len(vectors):
+        why = reference.unscored or f"the image is smaller than {TILE_PX} px as the network sees it"
+        return Reliability(reasons=(look, f"Typicality is not known: {why}."))
+    features = {ENCODER: vectors}
+    share, strange = reference.share_less_typical(features), reference.untypical_of_batch(features, level=LEVEL)
+    typicality, n = float(np.median(share)), 0 if strange is None else int(strange.sum())
+    said = [look]
+    if n:
+        said.insert(0, f"{n} of {counted(len(share), 'tile')} are unlike the images that the network learned from.")
+    untypical = typicality <= LEVEL
+    if untypical:
+        said.insert(0, f"Half of the image is less typical than {1 - typicality:.0%} of the images learned from.")
+    reference_words = f"{sum(reference.sizes)} tiles of the training and validation images"
+    return Reliability(
+        typicality=typicality, verdict="review" if untypical else None, reasons=tuple(said), reference=reference_words
+    )
+
+
+def reference_beside(weights: Path) -> Path:
+    """Where the reference of a job's weights lies: in its run's folder."""
+    return weights.resolve().parents[2] / FILE
+
+
+def _vectors(image: NDArray[np.float32]) -> NDArray[Any]:
+    """(n, D) of all tiles and channels; half a tile apart."""
+    encoder = make_encoder(ENCODER)
+    parts: Sequence[Any] = [embed(tiles(one, TILE_PX, stride=TILE_PX // 2), encoder) for one in image]
+    return np.concatenate(parts, axis=1)
