@@ -17,7 +17,7 @@ from epistem.app import batch, worker
 from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
 from epistem.app.samples import read_samples
 from epistem.app.settings import Settings, make_settings
-from epistem.core import DependencyMissing, SettingsError
+from epistem.core import DependencyMissing, SettingsError, cluster
 
 
 def run(images: Path, out: Path, settings: Settings | None = None, **rest: object) -> BatchResult:

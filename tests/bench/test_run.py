@@ -19,6 +19,7 @@ from epistem.core import UnknownName
 from epistem.segment.summary import FOREGROUND
 
 pytest.importorskip("torch")
+from epistem.nets.train import read_curves
 
 
 class Done(NamedTuple):
@@ -143,6 +144,8 @@ def test_a_run_that_is_stopped_goes_on_with_what_is_left_to_the_same_tables(
     assert [one[1] for one in steps if one[0].startswith("Training")] == ([2, 3] if what[0] == "Training" else [])
     expected = scores(done.out).query("job == @wanted[0]").reset_index(drop=True)
     pd.testing.assert_frame_equal(scores(tmp_path), expected)
+    curves = read_curves(job_folder(tmp_path, wanted[0]) / "curves.jsonl")
+    assert outcome.records[0].seconds >= sum(line["seconds"] for line in curves) - 0.1
     assert outcome.records[0].model_dump(include={"best_step", "best_score", "steps"}) == done.outcome.records[
         1
     ].model_dump(include={"best_step", "best_score", "steps"})

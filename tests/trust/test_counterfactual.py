@@ -90,13 +90,17 @@ def test_passes_and_their_pixels_are_counted_and_no_batch_is_larger_than_allowed
 
 
 def test_every_cell_is_asked_once_and_only_a_tenth_of_them_more_finely():
-    heat = heatmap(local, textured(), square(), how=SMALL)
+    def everything_counts(images: Floats) -> Floats:
+        total = (images[:, 0] ** 2).mean(axis=(1, 2))
+        return two_classes(np.broadcast_to(total[:, None, None], images[:, 0].shape))
+
+    heat = heatmap(everything_counts, textured(), square(), how=SMALL)
     assert heat.forwards == 1 + len(heat.cells)
     assert len(np.unique(heat.cells, axis=0)) == len(heat.cells)
     first = (heat.cells % 4 == 0).all(axis=1).sum()
     assert first == 10 * 14
     assert 0 < len(heat.cells) - first <= 15 * 14  # 15 of the 16 of a cell are new, 14 cells are a tenth
-    one_step = heatmap(local, textured(), square(), how=How(patch_px=8, coarse_to_fine=False))
+    one_step = heatmap(everything_counts, textured(), square(), how=How(patch_px=8, coarse_to_fine=False))
     assert len(one_step.cells) == first
 
 
@@ -249,6 +253,20 @@ def test_no_patch_of_the_least_change_can_be_left_out():
             weight[row : row + 8, col : col + 8] = 1
         before, after = (local(im)[0, 1][region] > 0.5 for im in (image[None], heat.patches.changed_where(weight)))
         assert 2 * (before & after).sum() / (before.sum() + after.sum()) >= 0.6
+
+
+@pytest.mark.parametrize("window", ["box", "cosine"])
+def test_all_patches_together_replace_the_image_up_to_half_a_patch_from_its_border(window):
+    def bright_anywhere(images: Floats) -> Floats:
+        """Class 1 everywhere unless all but the border is near its mean."""
+        most = np.abs(images[:, 0, 4:-4, 4:-4] - 0.5).max(axis=(1, 2))
+        return two_classes(np.broadcast_to((most > 0.2).astype(np.float32)[:, None, None], images[:, 0].shape))
+
+    image = textured()
+    heat = heatmap(bright_anywhere, image, square(), how=How(patch_px=8, kernel="mean", window=window))
+    least = minimal_change(bright_anywhere, heat)
+    assert least is not None
+    assert np.abs(least.image[0, 4:-4, 4:-4] - 0.5).max() <= 0.2
 
 
 def test_more_has_to_go_for_a_larger_change():

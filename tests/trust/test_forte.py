@@ -128,7 +128,7 @@ def test_items_of_one_group_stay_together() -> None:
     # Copies of one item in two parts would be one another's nearest neighbours.
     groups = [f"specimen {i // 30}" for i in range(900)]
     items = {name: np.repeat(table, 30, axis=0) for name, table in kind(30).items()}
-    made = TypicalityReference.fit(items, groups=groups)
+    made = TypicalityReference.fit(items, detector="gmm", groups=groups)
     r, f = made.prdc[1].points, made.prdc[1].third
     assert not set(map(tuple, r.tolist())) & set(map(tuple, f.tolist()))
     assert (made.sizes, made.groups) == ((300, 300, 300), 10)
@@ -284,3 +284,35 @@ def test_a_new_reference_shares_nothing_that_was_given() -> None:
     assert replace(made).score(given).shape == (400,)
     for name, table in given.items():
         np.testing.assert_array_equal(table, before[name])
+
+
+@pytest.mark.parametrize("detector", ["gmm", "knn", "mahalanobis"])
+def test_units_of_features_do_not_matter_once_they_are_whitened(detector: str) -> None:
+    scores = []
+    for largest in (1, 100):
+        typical, new = (
+            {name: table * np.geomspace(1, largest, table.shape[1]) for name, table in one.items()}
+            for one in (kind(600), kind(50, seed=5))
+        )
+        scores.append(TypicalityReference.fit(typical, detector=detector).score(new))
+    np.testing.assert_allclose(*scores, rtol=0.02, atol=0.05)
+
+
+def test_a_narrow_direction_counts_only_when_whitened() -> None:
+    rng = np.random.default_rng(0)
+    typical, foreign = rng.normal(size=(900, 2)) * (100, 1), rng.normal(size=(200, 2)) * (100, 1) + (0, 8)
+    shares = [
+        TypicalityReference.fit({"a": typical}, detector="knn", whiten=whiten).share_less_typical({"a": foreign})
+        for whiten in (True, False)
+    ]
+    assert np.median(shares[0]) < 0.01
+    assert np.median(shares[1]) > 0.05
+
+
+def test_a_whitened_reference_with_fewer_items_than_features_keeps_its_false_alarms() -> None:
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(300, 300)) / 10
+    typical, new = (rng.normal(size=(n, 300)) @ mix for n in (600, 2000))
+    for detector in ("gmm", "mahalanobis"):
+        share = TypicalityReference.fit({"a": typical}, detector=detector).share_less_typical({"a": new})
+        assert (share <= 0.1).mean() == pytest.approx(0.1, abs=0.05)

@@ -84,8 +84,7 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Wat
         coverage=settings.coverage,
         seed=settings.seed,
     )
-    unwatched = isinstance(find, Unwatched)
-    reliability = find.reliability(micrograph) if unwatched else Reliability(reasons=(GIVEN,))
+    reliability = find.reliability(micrograph) if isinstance(find, Unwatched) else Reliability(reasons=(GIVEN,))
     if forecast is not None and isinstance(find, Watched):
         reliability = find.reliability(forecast, len(measured))
         quantities = corrected(

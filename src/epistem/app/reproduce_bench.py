@@ -80,7 +80,8 @@ def read_study(out: Path) -> BenchStudy:
     Raises:
         RecordError: nothing is done.
     """
-    jobs, scores, profiles, meta = [], [], {}, {}
+    jobs, scores, meta = [], [], {}
+    profiles: dict[str, tuple[Profile, Plan]] = {}
     for arm in ORDER:
         for name in SOURCES:
             run = out / arm / name

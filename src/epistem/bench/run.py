@@ -143,11 +143,13 @@ def run_job(
     if (there := finished(run, job)) is not None:
         return there
     from epistem.bench.trained import train_job
+    from epistem.nets.runs import seconds_spent
     from epistem.nets.train import CHECKPOINT
 
-    began, folder = time.monotonic(), job_folder(run, job.id)
+    folder = job_folder(run, job.id)
     parts = {part: load_part(profile, getattr(plan.split, part)) for part in ("train", "val", "test")}
     made = train_job(job, profile, parts, folder, device=device, told=told)
+    trained = time.monotonic()
     classes = tuple(one.name for one in profile.task.classes)
     weights = training_weights(parts["train"], classes)
     tables = []
@@ -164,7 +166,7 @@ def run_job(
     record = JobRecord(
         **{name: getattr(job, name) for name in ("encoder", "decoder", "variant", "weights", "seed")},
         **made.facts, job=job.id, dataset=plan.dataset, undertrained=profile.training.undertrained,
-        seconds=round(time.monotonic() - began, 1), model=keep_models,
+        seconds=round(seconds_spent(folder) + time.monotonic() - trained, 1), model=keep_models,
     )  # fmt: skip
     scores = pd.concat(tables, ignore_index=True)
     for place, name in enumerate(JOB_COLUMNS):

@@ -42,7 +42,7 @@ class JobRecord(Part):
         undertrained: whether it had fewer steps than the plan's other jobs, so that it stands outside rankings.
         steps, best_step: of training, and the one whose weights were kept.
         best_score: of the primary metric on the validation tiles, higher is better; None where it gave no number.
-        seconds: training and evaluation.
+        seconds: training, whatever number of starts it took, and evaluation.
         macs: multiply-accumulates of one tile.
         latency_ms, frames_per_s: of one tile on one thread of the CPU, or on the GPU.
         peak_mb: memory of one tile's forward pass, as `nets.cost` defines it.

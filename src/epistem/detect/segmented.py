@@ -80,7 +80,9 @@ def parts(
     best = probability.argmax(0)
     if micrograph.valid is not None:
         best[~micrograph.valid] = 0
-    numbered, label, score = np.zeros(best.shape, np.int32), [], []
+    numbered = np.zeros(best.shape, np.int32)
+    label: list[int] = []
+    score: list[float] = []
     for k in range(1, len(classes)):
         here, n = ndimage.label(best == k, np.ones((3, 3)))
         index = np.arange(1, n + 1)

@@ -101,13 +101,14 @@ def _draw(axes: Axes, curves: Curves) -> None:
     low, high = np.quantile(curves.elsewhere, [0.05, 0.95], axis=0)
     axes.fill_between(percent, low, high, color="#e3e7eb", label="elsewhere, 5–95 %")
     axes.plot(percent, curves.elsewhere.mean(axis=0), color=MUTED, linestyle="--", label="elsewhere, mean")
-    axes.plot(percent, curves.highest, color=WARM, linewidth=1.8, label="highest")
+    axes.plot(percent, curves.highest, color=WARM, linewidth=1.8, label=f"highest{_p(curves.p)}")
     axes.plot(percent, curves.lowest, color=ACCENT, linewidth=1.4, linestyle="-.", label="lowest")
     axes.set_xlabel("Share of the image blurred [%]")
     axes.set_ylabel("Fall of the Dice in the region")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(0, percent[-1])
-    if curves.p is not None:
-        shown = p_value(curves.p)
-        text = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
-        axes.text(0.97, 0.04, text, transform=axes.transAxes, ha="right", color=MUTED)
+
+
+def _p(p: float | None) -> str:
+    shown = p_value(p)
+    return "" if p is None else f", p {shown}" if shown.startswith("<") else f", p = {shown}"

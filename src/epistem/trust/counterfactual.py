@@ -202,9 +202,9 @@ def minimal_change(
 ) -> MinimalChange | None:
     """The fewest patches that change the answer in the region, and what the answer is then.
 
-    Patches are taken by falling change, at least half a patch from one another, until the Dice of the class between
-    the answer before and after falls below the limit; then those that turn out not to be needed are put back, so no
-    patch of the result can be left out.
+    Patches are taken by falling change, those at least half a patch from one another first, until the Dice of the
+    class between the answer before and after falls below the limit; then those that turn out not to be needed are put
+    back, so no patch of the result can be left out.
 
     Args:
         predict: as `heatmap` had it.
@@ -222,7 +222,7 @@ def minimal_change(
     if not 0 < dice_below <= 1:
         raise SettingsError(f"dice_below is above 0 and at most 1, not {dice_below}")
     part = heat.looked_at()
-    trial, order = _Trial(Counted(predict, batch_px), part, least), _apart(part)
+    trial, order = _Trial(Counted(predict, batch_px), part, least), _order(part)
     taken = _first_enough(lambda k: trial.of(order[:k]).dice < dice_below, len(order))
     if taken is None:
         return None
@@ -293,19 +293,22 @@ class _Trial:
         return _Tried(images[first], answers[first], float(dice.min() if lowest else dice.mean()))
 
     def weight(self, cells: Cells) -> Floats:
-        """(H, W) how much of each pixel is replaced."""
+        """(H, W) how much of each pixel is replaced: patches half a width apart add up to all of it."""
         total = np.zeros(self.heat.region.shape, np.float32)
         window = self.heat.patches.weight
         for row, col in cells:
             here = total[row : row + len(window), col : col + len(window)]
-            np.maximum(here, window[: here.shape[0], : here.shape[1]], out=here)
-        return total
+            here += window[: here.shape[0], : here.shape[1]]
+        return np.minimum(total, 1)
 
 
-def _apart(heat: Heatmap) -> Cells:
-    """Patches by falling change, each at least half a patch from those before it."""
-    half, taken = heat.patches.patch_px // 2, np.empty((0, 2), np.int64)
-    for cell in heat.cells[np.argsort(-np.abs(heat.change), kind="stable")]:
-        if not len(taken) or np.abs(taken - cell).max(axis=1).min() >= half:
+def _order(heat: Heatmap) -> Cells:
+    """Patches by falling change: first those at least half a patch from all before, then what lies between them."""
+    half, falling = heat.patches.patch_px // 2, heat.cells[np.argsort(-np.abs(heat.change), kind="stable")]
+    taken, between = falling[:1], []
+    for cell in falling[1:]:
+        if np.abs(taken - cell).max(axis=1).min() >= half:
             taken = np.vstack([taken, cell])
-    return taken
+        else:
+            between.append(cell)
+    return np.vstack([taken, *between])
