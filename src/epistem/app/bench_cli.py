@@ -146,13 +146,25 @@ def run_job(
 @benching.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    signals: Annotated[bool, typer.Option(help="Score whether failed masks would be noticed.")] = True,
+    heatmaps: Annotated[int, typer.Option(min=0, help="Test images to explain; some 20 s each on a CPU.")] = 2,
+    regions: Annotated[
+        Path | None, typer.Option(help="Folder of an expert's regions, masks called like the images.")
+    ] = None,
+    past: Annotated[
+        Path | None, typer.Option(help="Folder of a study, for advice; the one that comes with epistem.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the run's report: masks, scores, differences beyond chance, cost, and whether a network is ready."""
-    from epistem.app.bench_report import write_report
+    from epistem.app.bench_report import full_report
     from epistem.app.forecast_table import print_json
+    from epistem.app.train import Words
 
-    page = write_report(run_folder)
+    with Words(quiet=as_json) as words, words.stoppable(lambda: "no report was written"):
+        page = full_report(
+            run_folder, signals=signals, heatmaps=heatmaps, regions=regions, past=past, told=words.show
+        )
     if as_json:
         print_json({"page": str(page)})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from epistem import __version__
+from epistem.bench.advise import Advice, advise
 from epistem.bench.arms import Arm
 from epistem.bench.images import load_part, recorded
+from epistem.bench.meta import training_meta
 from epistem.bench.plan import Plan, load_plan
 from epistem.bench.profile import Profile, load_profile
 from epistem.bench.report import BenchResults, MaskPicture, best_job, images_to_show, report
 from epistem.bench.scoring import IGNORED, training_weights
+from epistem.bench.signals import mask_signals
 from epistem.bench.store import FOUND, JobRecord, job_folder, jobs_table, read_scores, records
+from epistem.bench.study import quality_table
 from epistem.core import EpistemError, RecordError
 from epistem.report.export import write_text
 from epistem.segment.metrics import confusion
@@ -36,6 +40,49 @@ def write_report(run: Path, **more: Any) -> Path:
     """
     write_text(run / PAGE, report(read_results(run, **more)))
     return run / PAGE
+
+
+def full_report(
+    run: Path, *, signals: bool, heatmaps: int, regions: Path | None, past: Path | None,
+    told: Callable[[str, int, int, str], None],
+) -> Path:  # fmt: skip
+    """The page with all that can be asked of a run.
+
+    Args:
+        run: its folder.
+        signals: whether failed masks would be noticed.
+        heatmaps: of so many test images.
+        regions: folder of an expert's masks for them.
+        past: folder of a study, for advice; the one that comes with epistem if None, and where there is none, none.
+        told: how far it is.
+    """
+    profile, plan, _ = open_run(run)
+    more: dict[str, Any] = {"advice": _advice(profile, plan, past)}
+    if signals:
+        told("Mask signals", 0, 1, "")
+        more["typicality"] = mask_signals(profile, plan)
+    best = best_job(read_results(run)) if heatmaps else None
+    if best is not None:
+        from epistem.app.bench_explain import explain_run
+
+        found = explain_run(run, profile, plan, best, images=heatmaps, regions=regions, told=told)
+        more |= {"heatmaps": found.pictures, "alignment": found.alignment}
+    return write_report(run, **more)
+
+
+def _advice(profile: Profile, plan: Plan, past: Path | None) -> Advice | None:
+    from epistem.app.reproduce_bench import SHIPPED, kept_study
+
+    try:
+        study = kept_study(past or SHIPPED)
+    except RecordError:
+        if past is not None:
+            raise
+        return None
+    scores = study.compared(study.arms[0])
+    if scores is None or study.meta is None:
+        return None
+    return advise(training_meta(profile, plan), study.meta, quality_table(scores))
 
 
 def read_results(run: Path, **more: Any) -> BenchResults:

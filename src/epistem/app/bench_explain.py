@@ -1,0 +1,110 @@
+"""Heatmaps of a run's best network on its test images, and whether they lie where they should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from epistem.app.explain import Asked, Explanation, explain, region_of
+from epistem.bench.images import Scored, load_part
+from epistem.bench.plan import Plan
+from epistem.bench.profile import Profile
+from epistem.bench.ready import Alignment
+from epistem.bench.store import MODEL, job_folder
+from epistem.core import RecordError, SettingsError
+from epistem.nets.segment_fit import predictor
+from epistem.nets.segment_use import Trained, open_segmenter
+from epistem.nets.tiles import shrunk_labels
+from epistem.report.heatmap_figures import Curves, heatmap_figure
+from epistem.trust.heatmap_check import over_images, pointing
+
+PATCH_PX = 16
+Told = Callable[[str, int, int, str], None]
+
+
+class Explained(NamedTuple):
+    """Pictures by caption, and how the maps did."""
+
+    pictures: dict[str, bytes]
+    alignment: Alignment | None
+
+
+def explain_run(
+    run: Path, profile: Profile, plan: Plan, job: str, *, images: int, regions: Path | None, told: Told
+) -> Explained:
+    """Heatmaps of so many test images, each for one region.
+
+    The region is what an expert drew (`regions`/<image's stem>.png), else the largest object of the truth. Pointing
+    is asked of experts' regions alone: an object's own pixels are where any map is hottest.
+
+    Raises:
+        RecordError: the run keeps no weights of the job.
+    """
+    if not (job_folder(run, job) / MODEL).is_file():
+        raise RecordError(f"{job} has no weights in {run}; run it again without --no-models, or leave --heatmaps out")
+    network = open_segmenter(job_folder(run, job))
+    made, points = {}, []
+    chosen = _spread(load_part(profile, plan.split.test), images)
+    for number, one in enumerate(chosen, 1):
+        drawn = None if regions is None else regions / f"{Path(one.name).stem}.png"
+        expert = drawn is not None and drawn.is_file()
+        region = _drawn(drawn, one, network.shrink) if expert and drawn is not None else _largest(one.seen.labels)
+        if region is None:
+            continue
+        asked = _asked(network, one, region)
+        made[one.name] = explain(asked, kernel="blur", patch_px=PATCH_PX, check=True, told=lambda done, of: None)
+        if expert:
+            points.append(pointing(made[one.name].heat.values, region))
+        told("Heatmaps, image", number, len(chosen), one.name)
+    return Explained({name: _figure(one) for name, one in made.items()}, _alignment(list(made.values()), points))
+
+
+def _asked(network: Trained, one: Scored, region: NDArray[np.bool_]) -> Asked:
+    labels = one.seen.labels[region]
+    which = int(np.bincount(labels[labels > 0]).argmax()) if (labels > 0).any() else 1
+    # A window as wide as in training is all that the network ever sees at once.
+    reach = network.tile_px // 2
+    what = f"class {network.card['classes'][which]}"
+    return Asked(predictor(network.network), one.seen.image, region, which, reach, what)
+
+
+def _largest(labels: NDArray[np.int16]) -> NDArray[np.bool_] | None:
+    parts, n = ndimage.label(labels > 0)
+    if not n:
+        return None
+    region: NDArray[np.bool_] = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    return region
+
+
+def _drawn(path: Path, one: Scored, shrink: int) -> NDArray[np.bool_]:
+    whole = region_of(str(path), (one.labels.shape[0], one.labels.shape[1]))
+    region: NDArray[np.bool_] = shrunk_labels(whole.astype(np.int16), shrink).astype(bool)
+    if not region.any():
+        raise SettingsError(f"{path}: the region is smaller than what the network sees as one pixel")
+    return region
+
+
+def _figure(made: Explanation) -> bytes:
+    fall = made.deletion
+    curves = None if fall is None else Curves(fall.shares, fall.top, fall.random, fall.bottom, fall.p)
+    return heatmap_figure(made.grey, made.heat.region, made.heat.values, curves=curves)
+
+
+def _alignment(made: list[Explanation], points: list[bool]) -> Alignment | None:
+    tested = [one.deletion for one in made if one.deletion is not None]
+    if not made:
+        return None
+    together = over_images(tested) if tested else None
+    share = float(np.mean(points)) if points else None
+    gap, p = (None, None) if together is None else (together.gap, together.p)
+    return Alignment(share, gap, p, len(made))
+
+
+def _spread(images: list[Scored], most: int) -> list[Scored]:
+    places = np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int))
+    return [images[i] for i in places]
