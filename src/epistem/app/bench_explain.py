@@ -23,7 +23,7 @@ from epistem.nets.tiles import shrunk_labels
 from epistem.report.heatmap_figures import Curves, heatmap_figure
 from epistem.trust.heatmap_check import over_images, pointing
 
-PATCH_PX = 16
+PATCH_PX = 32
 Told = Callable[[str, int, int, str], None]
 
 

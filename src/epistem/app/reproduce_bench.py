@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,29 @@ def read_study(out: Path) -> BenchStudy:
         meta[name] = training_meta(profile, plan)
     made = {"epistem": __version__, "data": list(profiles)}
     return BenchStudy(
-        pd.concat(jobs, ignore_index=True), pd.concat(scores, ignore_index=True),
+        with_costs(pd.concat(jobs, ignore_index=True)), pd.concat(scores, ignore_index=True),
         {name: profile for name, (profile, _) in profiles.items()}, pd.DataFrame(meta).T, provenance=made,
     )  # fmt: skip
+
+
+def with_costs(jobs: pd.DataFrame) -> pd.DataFrame:
+    """The table of jobs with what each network costs, measured one after the other: trainings side by side disturb.
+
+    Parameters, multiply-adds and memory do not change by it; times do.
+    """
+    from epistem.nets.cost import cost_of
+    from epistem.nets.segmenters import build_segmenter
+
+    cell = ["encoder", "decoder", "variant", "tile_px"]
+    costs = []
+    for values in jobs[cell].drop_duplicates().itertuples(index=False):
+        network = build_segmenter(values.encoder, values.decoder, variant=values.variant).eval()
+        costs.append(
+            dict(zip(cell, values, strict=True)) | asdict(cost_of(network, channels=1, side_px=values.tile_px))
+        )
+    known = pd.DataFrame(costs)
+    old = [name for name in known if name not in cell]
+    return jobs.drop(columns=old).merge(known, on=cell, how="left")[list(jobs)]
 
 
 def keep_study(study: BenchStudy, folder: Path) -> None:

@@ -83,7 +83,7 @@ def explain(
         int | None, typer.Option("--object", min=1, help="Without a model: which object of the shipped detector.")
     ] = None,
     kernel: Annotated[str, typer.Option(help="What stands in a patch: blur, gauss, mean, inpaint, noise.")] = "blur",
-    patch_px: Annotated[int, typer.Option(min=8, help="Edge of a patch in pixels, a multiple of 8.")] = 16,
+    patch_px: Annotated[int, typer.Option(min=8, help="Edge of a patch in pixels, a multiple of 8.")] = 32,
     check: Annotated[bool, typer.Option(help="Test the map by deletion, and look for the smallest change.")] = True,
     as_json: Json = False,
 ) -> None:

@@ -228,6 +228,8 @@ class Task(Part):
     def _consistent(self) -> Self:
         if (twice := _first_twice(one.name for one in self.classes)) is not None:
             raise ValueError(f"two classes are called {twice!r}; name them apart")
+        if taken := {one.name for one in self.classes} & {"mean", "foreground mean", "all"}:
+            raise ValueError(f"a class is called {min(taken)!r}, and tables of scores call their means so; rename it")
         values = [value for one in self.classes for value in one.values]
         if (twice := _first_twice([*values, *self.ignore_values])) is not None:
             raise ValueError(f"mask value {twice!r} means two things; keep it in one class, or in ignore_values")

@@ -345,7 +345,7 @@ def _heatmaps(run: BenchResults) -> Iterator[Block]:
     if not run.heatmaps:
         yield Notice(level="info", text="Not asked: no region was given to explain.")
     for caption, picture in run.heatmaps.items():
-        yield Figure.of(shrunk(picture, side_px=1200, kilobytes=250), alt=f"Heatmap: {caption}", caption=caption)
+        yield Figure.of(picture, alt=f"Heatmap: {caption}", caption=caption)
     if run.alignment is not None:
         yield Text(text=sentence(heatmap_finding(run.alignment)[1]) + ".")
 

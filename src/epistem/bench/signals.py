@@ -62,5 +62,5 @@ def _tiles(profile: Profile, plan: Plan, seed: int) -> tuple[Floats, Floats, lis
 def _pieces(one: Scored) -> Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Tiles of the first channel that show an outline."""
     front = one.seen.labels > 0
-    pairs = zip(tiles(one.seen.image[0], TILE_PX), tiles(front, TILE_PX), strict=True)
+    pairs = zip(*(tiles(part, TILE_PX, stride=TILE_PX // 2) for part in (one.seen.image[0], front)), strict=True)
     return [(image, mask) for image, mask in pairs if mask.any() and not mask.all()]
