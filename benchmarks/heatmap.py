@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +45,6 @@ KINDS, LOOKS = ("pores", "particles", "cracks", "grains"), ("sem", "optical")
 LINES = ("cracks", "grains")  # one network of lines, not objects: the region is a window on it
 WINDOW_PX, AROUND_PX = 28, 2
 FIRST_TEST_SEED = 1 << 20
-SHARES = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3)
 LEVEL = 0.05
 
 
@@ -59,7 +58,8 @@ class Size(NamedTuple):
     places: int
 
 
-FULL, QUICK = Size(400, 128, 32, 8, 39), Size(40, 64, 3, 1, 39)
+FULL, QUICK = Size(400, 128, 24, 5, 99), Size(40, 64, 3, 1, 39)
+CONTEXT_PLACES = 39
 
 
 class Case(NamedTuple):
@@ -71,10 +71,14 @@ class Case(NamedTuple):
 
 
 class Beside(NamedTuple):
-    """Ours beside Captum on one image: pixels over pixels, and rank correlation of the maps."""
+    """Ours beside Captum on one image: its pixels over ours, and rank correlations of the maps.
+
+    `spearman` of the mean absolute change in the region, `of_sum` of its sum of probabilities, with its sign.
+    """
 
     pixel_ratio: float
     spearman: float
+    of_sum: float
 
 
 def scene(seed: int, side_px: int) -> Scene:
@@ -130,28 +134,53 @@ def _region(answer: NDArray[np.bool_], lines: bool, seed: int) -> NDArray[np.boo
     return region
 
 
-def beside_captum(predict: Predict, case: Case, how: How, *, summed: bool = False) -> Beside:
-    """Our map and Captum's of the same question; `summed`: of the region's sum of probabilities, with its sign."""
-    how = replace(how, window="box", measure="drop" if summed else "change")
-    ours, passed_px = heatmap(predict, case.image, case.region, how=how), []
-
-    def answer(images: torch.Tensor) -> torch.Tensor:
-        passed_px.append(images.shape[0] * images.shape[2] * images.shape[3])
-        inside = predict(images.numpy())[:, how.of_class][:, case.region]
-        if summed:
-            return torch.from_numpy(inside.mean(1))
-        return -torch.from_numpy(np.abs(inside - ours.answer[how.of_class][case.region]).mean(1))
-
-    assert ours.patches.fills is not None
-    theirs = Occlusion(answer).attribute(
-        torch.from_numpy(case.image[None]),
-        sliding_window_shapes=(1, how.patch_px, how.patch_px),
-        strides=(1, how.finest, how.finest),
-        baselines=torch.from_numpy(np.ascontiguousarray(ours.patches.fills)),
-        perturbations_per_eval=32,
+def beside_captum(predict: Predict, case: Case, how: How) -> Beside:
+    """Our maps and Captum's of the same two questions."""
+    change, drop = (
+        heatmap(predict, case.image, case.region, how=replace(how, window="box", measure=measure))
+        for measure in ("change", "drop")
     )
-    agreement = rank_agreement(ours.values, theirs.numpy()[0].mean(axis=0))
-    return Beside(sum(passed_px) / ours.forward_px, agreement)
+    captum = Captum(predict, case, change)
+    theirs = captum.map(lambda inside: -np.abs(inside - change.answer[how.of_class][case.region]).mean(1))
+    of_sum = captum.map(lambda inside: inside.mean(1))
+    return Beside(
+        captum.passed_px / change.forward_px,
+        rank_agreement(change.values, theirs),
+        rank_agreement(drop.values, of_sum),
+    )
+
+
+class Captum:
+    """Occlusion as our map was made: the same patches and baseline, at its finest stride.
+
+    The network's answers to the windows are kept, so that a second question about them costs nothing.
+    """
+
+    def __init__(self, predict: Predict, case: Case, ours: Heatmap) -> None:
+        self.predict, self.case, self.ours = predict, case, ours
+        self.passed_px, self.answers = 0, []
+
+    def map(self, number: Callable[[Any], Any]) -> NDArray[np.float32]:
+        """(H, W) attribution of the number that is made of the class's probabilities in the region (n, pixels)."""
+        known, how, patches = iter(list(self.answers)), self.ours.how, self.ours.patches
+        assert patches.fills is not None
+
+        def forward(images: torch.Tensor) -> torch.Tensor:
+            inside = next(known, None)
+            if inside is None:
+                inside = self.predict(images.numpy())[:, how.of_class][:, self.case.region]
+                self.passed_px += images.shape[0] * images.shape[2] * images.shape[3]
+                self.answers.append(inside)
+            return torch.from_numpy(number(inside))
+
+        found = Occlusion(forward).attribute(
+            torch.from_numpy(self.case.image[None]),
+            sliding_window_shapes=(1, how.patch_px, how.patch_px),
+            strides=(1, how.finest, how.finest),
+            baselines=torch.from_numpy(np.ascontiguousarray(patches.fills)),
+            perturbations_per_eval=32,
+        )
+        return found.numpy()[0].mean(axis=0)
 
 
 def sanity(network: nn.Module, case: Case, heat: Heatmap) -> dict[str, float]:
@@ -182,8 +211,8 @@ def main(words: Sequence[str] | None = None) -> int:
     how, curves, context, least = How(), [], [], []
     for i, case in enumerate(chosen):
         heat = heatmap(predict, case.image, case.region, how=how)
-        curves.append(deletion(predict, heat, shares=SHARES, places=size.places))
-        context.append(deletion(predict, heat, shares=SHARES, places=size.places, without_region=True))
+        curves.append(deletion(predict, heat, places=size.places))
+        context.append(deletion(predict, heat, places=CONTEXT_PLACES, without_region=True))
         least.append(minimal_change(predict, heat))
         print(
             f"  {case.name}: gap {curves[-1].gap:.2f}, p {curves[-1].p:.3f}; context {context[-1].gap:.2f}",
@@ -191,13 +220,12 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         if i == 0 and asked.figure:
             asked.figure.write_bytes(_figure(case, heat, curves[0]))
-    same, signed, checks = [], [], []
+    beside, checks = [], []
     for case in chosen[: size.beside_captum]:
-        same.append(beside_captum(predict, case, how))
-        signed.append(beside_captum(predict, case, how, summed=True))
+        beside.append(beside_captum(predict, case, how))
         checks.append(sanity(network, case, heatmap(predict, case.image, case.region, how=how)))
-        print(f"  {case.name}: {same[-1]}, of the sum {signed[-1].spearman:.3f}; {checks[-1]}", flush=True)
-    _record(size, how, (curves, context, least), (same, signed, checks), without, dry)
+        print(f"  {case.name}: {beside[-1]}; {checks[-1]}", flush=True)
+    _record(size, how, (curves, context, least), (beside, checks), without, dry)
     return 0
 
 
@@ -208,9 +236,9 @@ def _figure(case: Case, heat: Heatmap, curve: Deletion) -> bytes:
     )
 
 
-def _record(size: Size, how: How, deleted: Any, beside: Any, without: int, dry: bool) -> None:
+def _record(size: Size, how: How, deleted: Any, compared: Any, without: int, dry: bool) -> None:
     curves, context, least = deleted
-    same, signed, checks = beside
+    beside, checks = compared
     with_it, around = over_images(curves, level=LEVEL), over_images(context, level=LEVEL)
     reached = [one.share for one in least if one is not None]
     made = (
@@ -226,19 +254,17 @@ def _record(size: Size, how: How, deleted: Any, beside: Any, without: int, dry: 
         data=(
             f"{len(curves)} held-out images ({without} more held nothing to explain); {made}; each tested against "
             f"its own map laid at {size.places} other places, 1 to 30 % blurred; mean gap of the Dice "
-            f"{with_it.gap:.2f}, over images p = {with_it.p}; with the region and half a patch around it left alone "
-            f"{around.significant} of {around.images} significant, gap {around.gap:.2f}, p = {around.p}; the answer "
+            f"{with_it.gap:.2f}, over images p = {with_it.p}; with the region and half a patch around "
+            f"it left alone, {CONTEXT_PLACES} places, {around.significant} of {around.images} significant, gap {around.gap:.2f}, p = {around.p}; the answer "
             f"flipped (Dice < 0.5) on {len(reached)} images, by {_median(reached):.1%} of the image (median); low "
             "and high: 90 % over images"
         ),
         dry=dry,
     )
-    data = (
-        f"{len(same)} images; {made}; Captum's Occlusion at {how.finest} px; low and high: least and most of an image"
-    )
+    data = f"{len(beside)} images; {made}; Captum's Occlusion at {how.finest} px; low and high: of single images"
     told(
         "segment.heatmap_pixel_ratio",
-        _spread([one.pixel_ratio for one in same]),
+        _spread([one.pixel_ratio for one in beside]),
         target=">= 5",
         command=COMMAND,
         data=f"pixels given to the network, Captum's over ours; {data}",
@@ -247,12 +273,12 @@ def _record(size: Size, how: How, deleted: Any, beside: Any, without: int, dry: 
     means = ", ".join(f"{name} {np.mean([one[name] for one in checks]):.2f}" for name in checks[0])
     told(
         "segment.heatmap_spearman",
-        _spread([one.spearman for one in same]),
+        _spread([one.spearman for one in beside]),
         target=">= 0.9",
         command=COMMAND,
         data=(
             "median over images of the rank correlation over all pixels of the mean absolute change; of the region's "
-            f"sum of probabilities with its sign (drop) {_median([one.spearman for one in signed]):.3f}; {data}; "
+            f"sum of probabilities with its sign (drop) {_median([one.of_sum for one in beside]):.3f}; {data}; "
             f"on the same images, means: {means}"
         ),
         dry=dry,

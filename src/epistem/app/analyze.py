@@ -11,7 +11,7 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.settings import Settings
-from epistem.app.trust_card import Unwatched, Watched, corrected
+from epistem.app.trust_card import Unwatched, Watched, corrected, with_texture
 from epistem.core import Instances, Micrograph, MicrographSeries, Provenance, Quantity, Reliability
 from epistem.detect.measure import measure
 from epistem.detect.population import summarize
@@ -99,6 +99,8 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Wat
         inputs=(micrograph.id,),
         seed=settings.seed,
     )
+    if settings.typicality is not None:
+        reliability = with_texture(reliability, micrograph, Path(settings.typicality))
     reliability = replace(reliability, reasons=(*reliability.reasons, *_weak(measured)))
     return Analysis(micrograph, measured, quantities, reliability, provenance)
 

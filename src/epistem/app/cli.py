@@ -82,6 +82,9 @@ Seed = Annotated[int, typer.Option(help="Of the resampling behind the intervals.
 Forecasts = Annotated[
     str, typer.Option("--forecast", help="Of the detector's F1: shipped, none, or a file of epistem forecast fit.")
 ]
+Typicality = Annotated[
+    str | None, typer.Option(help="A reference of `epistem typicality`: is the texture like that of its images?")
+]
 SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="JSON of settings, such as run.json; options given here win.")
 ]
@@ -115,6 +118,7 @@ def analyze(
     ] = None,
     object_name: ObjectName = "cavity",
     forecast: Forecasts = "shipped",
+    typicality: Typicality = None,
     coverage: Coverage = 0.9,
     seed: Seed = 0,
     settings_file: SettingsFile = None,
@@ -158,6 +162,7 @@ def watch(
     by: By = "specimen",
     object_name: ObjectName = "cavity",
     forecast: Forecasts = "shipped",
+    typicality: Typicality = None,
     coverage: Coverage = 0.9,
     seed: Seed = 0,
     settings_file: SettingsFile = None,
@@ -285,6 +290,28 @@ def train_detector(
 
 
 @app.command()
+def typicality(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Images that are as they should be, 20 or more.", readable=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The reference to write, .npz.")],
+    as_json: Json = False,
+) -> None:
+    """Make a reference of images of one kind; `analyze --typicality` holds the texture of others against it."""
+    from epistem.app.texture import make_texture
+
+    made = make_texture(paths, out)
+    if as_json:
+        print(json.dumps(made, ensure_ascii=False))
+        return
+    for name, why in made["errors"].items():
+        say(f"{name}: {why}")
+    if made["unscored"]:
+        say(f"Nothing will be scored with it: {made['unscored']}.")
+    print(f"{made['images']} images, {made['windows']} windows: {out}")
+
+
+@app.command()
 def formats(as_json: Json = False) -> None:
     """List the files that can be read and the annotations that can be measured."""
     from epistem.detect import DETECTORS
@@ -331,6 +358,7 @@ _OF_SETTINGS = (
     "min_score",
     "object_name",
     "forecast",
+    "typicality",
     "coverage",
     "seed",
 )

@@ -117,11 +117,10 @@ def with_costs(jobs: pd.DataFrame) -> pd.DataFrame:
 
     cell = ["encoder", "decoder", "variant", "tile_px"]
     costs = []
-    for values in jobs[cell].drop_duplicates().itertuples(index=False):
-        network = build_segmenter(values.encoder, values.decoder, variant=values.variant).eval()
-        costs.append(
-            dict(zip(cell, values, strict=True)) | asdict(cost_of(network, channels=1, side_px=values.tile_px))
-        )
+    for one in jobs[cell].drop_duplicates().to_dict("records"):
+        variant: Any = one["variant"]
+        network = build_segmenter(str(one["encoder"]), str(one["decoder"]), variant=variant).eval()
+        costs.append(one | asdict(cost_of(network, channels=1, side_px=int(one["tile_px"]))))
     known = pd.DataFrame(costs)
     old = [name for name in known if name not in cell]
     return jobs.drop(columns=old).merge(known, on=cell, how="left")[list(jobs)]

@@ -10,7 +10,7 @@ from typing import Any, Self, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from epistem import __version__
-from epistem.app.trust_card import Unwatched, Watched, model_key, watched
+from epistem.app.trust_card import Unwatched, Watched, model_key, texture_key, watched
 from epistem.core import Detector, SettingsError
 from epistem.detect import DEFAULT, DETECTORS, make_detector, weights_hash
 
@@ -27,6 +27,7 @@ class Settings(BaseModel):
         object_name: what a report calls one object, in the singular.
         min_score: objects below are left out, 0 to 1; None keeps what the detector itself holds for found.
         forecast: of the detector's F1: "shipped", "none", or the path of one that `epistem forecast fit` made.
+        typicality: file of a reference that `epistem typicality` made: each image's texture is held against it.
         limits: of the verdict, by name, where they are not the defaults; see `trust.verdict.Limits`.
         coverage: probability that an interval holds the truth, 0 to 1.
         seed: of the resampling behind the intervals.
@@ -42,6 +43,7 @@ class Settings(BaseModel):
     object_name: str = Field("cavity", min_length=1)
     min_score: float | None = Field(None, ge=0, le=1)
     forecast: str = "shipped"
+    typicality: str | None = None
     limits: dict[str, float] = Field(default_factory=dict)
     coverage: float = Field(0.9, gt=0, lt=1)
     seed: int = Field(0, ge=0)
@@ -73,6 +75,7 @@ class Settings(BaseModel):
         weights = weights_hash(finder) if detects else None
         text = json.dumps(self.model_dump(), sort_keys=True) + __version__ + str(weights)
         text += model_key(self.detector, self.forecast) if detects else ""
+        text += texture_key(self.typicality)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -17,6 +17,7 @@ from epistem.report.words import counted
 
 if TYPE_CHECKING:
     from epistem.trust.forecast import Forecaster
+    from epistem.trust.forte import TypicalityReference
     from epistem.trust.result import Forecast
     from epistem.trust.verdict import Limits
 
@@ -189,6 +190,37 @@ def model_path(name: str, forecast: str) -> Path | None:
     return SHIPPED / f"{name}.skops" if forecast == "shipped" else Path(forecast)
 
 
+def with_texture(reliability: Reliability, micrograph: Micrograph, path: Path) -> Reliability:
+    """With how the image's texture stands among those of a reference folder: it informs, it does not decide.
+
+    Raises:
+        RecordError: no reference there, or a damaged one.
+    """
+    from epistem.trust.image_typicality import judge
+
+    seen = judge(_texture(path, path.stat().st_mtime_ns if path.is_file() else 0), micrograph)
+    signals = dict(reliability.signals)
+    if seen.untypical_share is not None:
+        signals["untypical_texture"] = seen.untypical_share
+    reasons = (*reliability.reasons, seen.in_words(f"the images of {path.name}"))
+    return replace(reliability, signals=signals, reasons=reasons)
+
+
+def texture_key(path: str | None) -> str:
+    """Identity of the reference as it is now.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    if path is None:
+        return ""
+    if not Path(path).is_file():
+        raise SettingsError(
+            f"--typicality {path}: no such file; make one with `epistem typicality FOLDER --out {path}`"
+        )
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
 def model_key(name: str, forecast: str) -> str:
     """Identity of the forecast as it is now."""
     path = model_path(name, forecast)
@@ -209,5 +241,12 @@ def corrected(
 def _loaded(path: Path, changed: int) -> Forecaster:
     """Kept, so that a folder of images reads it once; `changed` so that another file of that name is read anew."""
     from epistem.trust.model import load
+
+    return load(path)
+
+
+@lru_cache(maxsize=2)
+def _texture(path: Path, changed: int) -> TypicalityReference:
+    from epistem.trust.forte_file import load
 
     return load(path)
