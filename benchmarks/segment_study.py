@@ -1,0 +1,68 @@
+"""The benchmark study of `epistem reproduce bench` in numbers, from the tables that come with epistem.
+
+The tables are what `epistem reproduce bench --budget-minutes N` trained; nothing is trained here. Shrink, groups,
+difficulty and the recipe were fixed before the first training; none was changed after a score was seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks.record import record
+from epistem.app.reproduce_bench import kept_study
+from epistem.bench.arms import shown
+from epistem.bench.compare import model_means
+from epistem.bench.study import BenchStudy, leads_of, main_arm, study_numbers
+
+COMMAND = "python -m benchmarks.segment_study"
+TARGETS = {
+    "datasets": (">= 4, of different modality", "data sets on which every network of the arm was trained"),
+    "cells": (">= 24 of three seeds", "data set × network × start × form of the decoders, trained to their end"),
+    "trained": ("at most 600 steps on two cores", "trainings to their end"),
+    "context_p": ("-", "that one architecture would be best everywhere, images and seeds drawn again"),
+    "context_disagreement": ("-", "between the rankings of the data sets"),
+    "median_lead": ("-", "IoU by which the first leads the second, median over data sets"),
+    "sure_winners": ("-", "data sets whose first leads its second with p < 0.05 after Holm"),
+    "regret_similar": ("-", "IoU lost by the advice of similar data sets, each left out once"),
+    "regret_average": ("-", "IoU lost by always taking the best on average of the others"),
+    "regret_unet": ("-", "IoU lost by always taking U-Net, on the better encoder"),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Record, or with --dry only print."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("--dry", action="store_true", help="print, and record nothing")
+    dry = parser.parse_args(words).dry
+    study = kept_study()
+    data, numbers = _data(study), study_numbers(study)
+    for name, (target, what) in TARGETS.items():
+        if (value := numbers[name]) is None:
+            print(f"segment.{name}: not known")
+        elif dry:
+            print(f"segment.{name} = {value:.4g}")
+        else:
+            record(f"segment.{name}", float(value), target=target, command=COMMAND, data=f"{data}: {what}")
+    _ious(study, data, dry)
+    return 0
+
+
+def _ious(study: BenchStudy, data: str, dry: bool) -> None:
+    arm, scores = main_arm(study)
+    for _, row in model_means(scores).iterrows():
+        name = f"segment.iou.{row['dataset']}.{row['model'].replace(' + ', '+')}"
+        if dry:
+            print(f"{name} = {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f}) {shown(row['model'])}")
+            continue
+        what = f"test images of {row['dataset']}, {arm.words}, mean of {row['seeds']} seeds; 90 % interval"
+        record(name, row["value"], low=row["low"], high=row["high"], target="-", command=COMMAND, data=what)
+    print(leads_of(scores).round(3).to_string(index=False))
+
+
+def _data(study: BenchStudy) -> str:
+    return f"{', '.join(study.profiles)}, 128² tiles, {int(study.jobs['steps'].max())} steps of 4, random start"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
