@@ -3,7 +3,7 @@
 Names: segment.heatmap_significant, segment.heatmap_pixel_ratio, segment.heatmap_spearman.
 
     pip install captum
-    python -m benchmarks.heatmap [--quick] [--dry] [--folder RUN] [--figure OUT.svg]
+    python -m benchmarks.heatmap [--quick] [--dry] [--images N] [--beside N] [--folder RUN] [--figure OUT.svg]
 
 A network learns on simulated scenes of four kinds in two looks and is explained on others. Deletion: is more of the
 answer gone when the map's highest pixels are blurred than when the same shapes are blurred elsewhere? Captum: the
@@ -200,10 +200,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="hardly trained, few and small images; records nothing")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
+    parser.add_argument("--images", type=int, help=f"how many to explain, {FULL.images} if not said")
+    parser.add_argument("--beside", type=int, help=f"on how many of them Captum runs, {FULL.beside_captum}")
     parser.add_argument("--folder", type=Path, help="where the trained network is kept, and found again")
     parser.add_argument("--figure", type=Path, help="where the first image's figure goes (SVG)")
     asked = parser.parse_args(words)
     size, dry = (QUICK, True) if asked.quick else (FULL, asked.dry)
+    size = size._replace(images=asked.images or size.images, beside_captum=asked.beside or size.beside_captum)
     with tempfile.TemporaryDirectory() as temporary:
         network = trained(size, asked.folder or Path(temporary))
     predict = predictor(network)
@@ -241,6 +244,7 @@ def _record(size: Size, how: How, deleted: Any, compared: Any, without: int, dry
     beside, checks = compared
     with_it, around = over_images(curves, level=LEVEL), over_images(context, level=LEVEL)
     reached = [one.share for one in least if one is not None]
+    by = f", by {np.median(reached):.1%} of the image (median)" if reached else ""
     made = (
         f"lite0 + U-Net, {size.steps} steps on simulated {', '.join(KINDS)} ({' and '.join(LOOKS)}), "
         f"{size.side_px}² px; regions: one object, or {WINDOW_PX}² px of lines; blur, patches of {how.patch_px} px, "
@@ -255,8 +259,9 @@ def _record(size: Size, how: How, deleted: Any, compared: Any, without: int, dry
             f"{len(curves)} held-out images ({without} more held nothing to explain); {made}; each tested against "
             f"its own map laid at {size.places} other places, 1 to 30 % blurred; mean gap of the Dice "
             f"{with_it.gap:.2f}, over images p = {with_it.p}; with the region and half a patch around "
-            f"it left alone, {CONTEXT_PLACES} places, {around.significant} of {around.images} significant, gap {around.gap:.2f}, p = {around.p}; the answer "
-            f"flipped (Dice < 0.5) on {len(reached)} images, by {_median(reached):.1%} of the image (median); low "
+            f"it left alone ({CONTEXT_PLACES} places) {around.significant} of {around.images} significant, gap "
+            f"{around.gap:.2f}, p = {around.p}; the answer "
+            f"flipped (Dice < 0.5) on {len(reached)} images{by}; low "
             "and high: 90 % over images"
         ),
         dry=dry,
@@ -290,7 +295,7 @@ def _spread(values: Sequence[float]) -> Share:
 
 
 def _median(values: Sequence[float]) -> float:
-    return float(np.median(values)) if len(values) else float("nan")
+    return float(np.median(values))
 
 
 if __name__ == "__main__":

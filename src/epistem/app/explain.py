@@ -23,7 +23,9 @@ from epistem.trust.regions import detector_predict, object_region, polygon_regio
 
 Mask = NDArray[np.bool_]
 Told = Callable[[int, int], None]
+# The detector sees 448 px far, a little; what an object's score hangs on is nearer, and passes cost by the area.
 _DETECTOR_REACH_PX = 96
+PLACES = 39  # the smallest p is then 1/40
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,17 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Who is asked about what: predictor, image as it takes it (C, H, W), region (H, W), class, reach [px]."""
+    """Who is asked about what.
+
+    Attributes:
+        predict: (N, C, H, W) -> (N, K, H, W) probabilities.
+        image: (C, H, W) as it takes it.
+        region: (H, W).
+        of_class: index of the class.
+        reach_px: what lies farther from the region is not looked at [px].
+        what: in words.
+        least: score from which on something is found; None: where the class is the most probable one.
+    """
 
     predict: Predict
     image: NDArray[np.float32]
@@ -55,6 +67,7 @@ class Asked:
     of_class: int
     reach_px: int
     what: str
+    least: float | None = None
 
 
 def ask_model(path: Path, file: Path, roi: str, class_name: str | None) -> Asked:
@@ -87,16 +100,16 @@ def ask_model(path: Path, file: Path, roi: str, class_name: str | None) -> Asked
 
 def ask_detector(path: Path, which: int) -> Asked:
     """The shipped detector about one of the objects it finds, counted from 1 as in its tables."""
-    from epistem.detect import DEFAULT, make_detector
+    from epistem.detect import DEFAULT, least_score, make_detector
     from epistem.imaging.normalize import normalize
 
     micrograph = one_image(path)
     detector = make_detector(DEFAULT)
     region = object_region(detector(micrograph), which - 1)
     image = normalize(micrograph)[None]
-    return Asked(
-        detector_predict(detector, micrograph), image, region, 1, _DETECTOR_REACH_PX, f"object {which} by {DEFAULT}"
-    )
+    what = f"object {which} by {DEFAULT}"
+    predict = detector_predict(detector, micrograph)
+    return Asked(predict, image, region, 1, _DETECTOR_REACH_PX, what, least_score(detector))
 
 
 def explain(asked: Asked, *, kernel: str, patch_px: int, check: bool, told: Told) -> Explanation:
@@ -104,8 +117,8 @@ def explain(asked: Asked, *, kernel: str, patch_px: int, check: bool, told: Told
     how = How(of_class=asked.of_class, kernel=kernel, patch_px=patch_px, reach_px=asked.reach_px)
     heat = heatmap(asked.predict, asked.image, asked.region, how=how, told=told)
     try:
-        fall = deletion(asked.predict, heat) if check else None
-        change = minimal_change(asked.predict, heat) if check else None
+        fall = deletion(asked.predict, heat, places=PLACES, least=asked.least) if check else None
+        change = minimal_change(asked.predict, heat, least=asked.least) if check else None
     except SettingsError:  # the class is nowhere in the region: nothing can be taken away
         fall = change = None
     return Explanation(asked.image[0], heat, fall, change, asked.what)
