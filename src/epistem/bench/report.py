@@ -262,7 +262,7 @@ def _scores(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     for words, scores, _, stopped in parts:
         title = sentence(words) + (", undertrained: not compared" if stopped else "")
         yield means_table(scores, run.metric, title=title)
-        if not stopped:
+        if not stopped and len(scores.datasets[0].models) > 1:
             yield differences_table(scores, run.metric)
     if parts:
         yield bars_figure([parts[0].scores], run.metric, [parts[0].undertrained])
@@ -338,6 +338,8 @@ def _typicality(run: BenchResults) -> Iterator[Block]:
     )  # fmt: skip
     limits = run.profile.task.qc.ready_if
     note = f"Ready from AUROC {limits.auroc:g} and F1 {limits.f1:g} on. FPR95: lower is better."
+    if run.typicality["auroc"].isna().any():
+        note += " Unscored: too few groups, or fewer than 100 tiles in the third that calibrates."
     yield Table(title="Typical and planted foreign items told apart", columns=columns, rows=rows, note=note)
 
 

@@ -170,7 +170,7 @@ def cost_blocks(jobs: pd.DataFrame, scores: Scores, metric: str) -> Iterator[Blo
         return
     on = label_of(metric) + (f", mean over {len(scores.datasets)} datasets" if len(scores.datasets) > 1 else "")
     for cost in ("GMACs", "latency_ms"):
-        if cost not in there:
+        if cost not in there or len(table) < 2:
             continue
         points = [
             Point(
