@@ -11,17 +11,20 @@ import sys
 
 from benchmarks.record import record
 from epistem.app.reproduce_bench import kept_study
-from epistem.bench.arms import shown
+from epistem.bench.arms import of_arm, shown
 from epistem.bench.compare import model_means
 from epistem.bench.study import BenchStudy, leads_of, main_arm, study_numbers
 
 COMMAND = "python -m benchmarks.segment_study"
 TARGETS = {
     "datasets": (">= 4, of different modality", "data sets on which every network of the arm was trained"),
-    "cells": (">= 24 of three seeds", "data set × network × start × form of the decoders, trained to their end"),
-    "trained": ("at most 600 steps on two cores", "trainings to their end"),
+    "cells": (">= 24 of three seeds", "data set × network of three seeds, in the arm that ranks"),
+    "trained": (
+        "at most 600 steps on two cores",
+        "trainings in all arms that were given all steps; not to convergence",
+    ),
     "context_p": ("-", "that one architecture would be best everywhere, images and seeds drawn again"),
-    "context_disagreement": ("-", "between the rankings of the data sets"),
+    "context_disagreement": ("-", "share of pairs of data sets with another winner"),
     "median_lead": ("-", "IoU by which the first leads the second, median over data sets"),
     "sure_winners": ("-", "data sets whose first leads its second with p < 0.05 after Holm"),
     "regret_similar": ("-", "IoU lost by the advice of similar data sets, each left out once"),
@@ -36,7 +39,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--dry", action="store_true", help="print, and record nothing")
     dry = parser.parse_args(words).dry
     study = kept_study()
-    data, numbers = _data(study), study_numbers(study)
+    data, numbers = _data(study), study_numbers(study) | {"cells": _cells(study)}
     for name, (target, what) in TARGETS.items():
         if (value := numbers[name]) is None:
             print(f"segment.{name}: not known")
@@ -46,6 +49,12 @@ def main(words: list[str] | None = None) -> int:
             record(f"segment.{name}", float(value), target=target, command=COMMAND, data=f"{data}: {what}")
     _ious(study, data, dry)
     return 0
+
+
+def _cells(study: BenchStudy) -> int:
+    arm, _ = main_arm(study)
+    seeds = of_arm(study.jobs, arm).groupby(["dataset", "encoder", "decoder"])["seed"].nunique()
+    return int((seeds >= 3).sum())
 
 
 def _ious(study: BenchStudy, data: str, dry: bool) -> None:
@@ -61,7 +70,9 @@ def _ious(study: BenchStudy, data: str, dry: bool) -> None:
 
 
 def _data(study: BenchStudy) -> str:
-    return f"{', '.join(study.profiles)}, 128² tiles, {int(study.jobs['steps'].max())} steps of 4, random start"
+    arm, _ = main_arm(study)
+    steps = int(of_arm(study.jobs, arm)["steps"].max())
+    return f"{', '.join(study.profiles)}, 128² tiles, {steps} steps of 4 tiles, {arm.words}"
 
 
 if __name__ == "__main__":

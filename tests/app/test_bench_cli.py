@@ -290,3 +290,41 @@ def test_a_job_without_a_score_is_said_so(study: Study) -> None:
     record = JobRecord.model_validate(study.told["records"][0] | {"best_score": None})
     plan = make_plan(load_profile(study.file))
     assert "seed 0: validation gave no score at step" in bench_run._said(plan, record)
+
+
+def test_a_report_of_a_run_is_one_page_that_says_what_is_not_known(study: Study) -> None:
+    told = invoke("report", study.out, "--heatmaps", "1", "--json")
+    assert told.exit_code == 0, told.output
+    page = Path(json.loads(told.stdout)["page"]).read_text("utf-8")
+    assert "RANDOM INITIALISATION" in page
+    assert "What did the network look at?" in page
+    assert "Unscored: too few groups" in page
+
+
+def test_regions_that_are_nowhere_are_told(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="wanted a folder of masks"):
+        invoke_raising("report", study.out, "--regions", tmp_path / "nowhere", "--no-signals")
+
+
+def test_the_network_of_a_run_segments_an_image_also_when_its_file_was_moved(study: Study, tmp_path: Path) -> None:
+    image = next((study.file.parent / "steel" / "images").iterdir())
+    ran = CliRunner().invoke(app, ["segment", str(image), "--model", str(study.out), "--out", str(tmp_path / "a")])
+    assert ran.exit_code == 0, ran.output
+    moved = tmp_path / "m.safetensors"
+    moved.write_bytes(next(study.out.glob("jobs/*/model.safetensors")).read_bytes())
+    ran = CliRunner().invoke(app, ["segment", str(image), "--model", str(moved), "--out", str(tmp_path / "b")])
+    assert ran.exit_code == 0, ran.output
+    assert "no reference of the images" in (tmp_path / "b" / "report.html").read_text("utf-8")
+
+
+def test_a_region_of_the_image_is_explained_by_the_network_of_a_run(study: Study, tmp_path: Path) -> None:
+    image = next((study.file.parent / "steel" / "images").iterdir())
+    words = ["explain", str(image), "--model", str(study.out), "--roi", "10,20 10,30 20,30 20,20"]
+    ran = CliRunner().invoke(app, [*words, "--out", str(tmp_path), "--patch-px", "16", "--no-check", "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert (tmp_path / "heatmap.svg").is_file()
+
+
+def invoke_raising(*words: str | Path) -> Result:
+    """`invoke`, with what it raises raised."""
+    return CliRunner().invoke(app, ["bench", *map(str, words)], catch_exceptions=False)

@@ -37,15 +37,29 @@ def test_means_are_those_of_groups_then_of_seeds() -> None:
 
 
 def test_the_noise_has_the_variance_of_a_mean_of_images_and_of_seeds() -> None:
-    table = scores_of(gaps={"a": 0.0, "b": 0.1}, seed_sd=0.05, seeds=5, images=6)
+    table = scores_of(gaps={"a": 0.0, "b": 0.1}, seed_sd=0.05, seeds=5, images=12)
     averaged, crossed = (gather(table, seeds=way).datasets[0] for way in ("averaged", "crossed"))  # type: ignore[arg-type]
     per_image = table.groupby(["model", "image"])["value"].mean().unstack(0)
-    expected = per_image.std(ddof=1).to_numpy() / np.sqrt(6)
+    # The variance of a t of 11 degrees of freedom is 11/9 of a normal's.
+    expected = np.sqrt(per_image.var(ddof=1).to_numpy() / 12 * 11 / 9)
     assert averaged.noise.std(0) == pytest.approx(expected, rel=0.05)
     runs = table.groupby(["model", "seed"])["value"].mean().unstack(0)
     pooled = runs.var(ddof=1).mean() / 5
     # The variance of a t of 8 degrees of freedom is 8/6 of a normal's.
     assert crossed.noise.var(0) == pytest.approx(expected**2 + pooled * 8 / 6, rel=0.1)
+
+
+def test_two_equal_models_on_three_images_seldom_differ() -> None:
+    told = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        rows = [
+            {"dataset": "a", "image": str(i), "model": model, "seed": 0, "value": 0.5 + rng.normal(0, 0.05)}
+            for i in range(3)
+            for model in ("m", "k")
+        ]
+        told.append(differences(gather(pd.DataFrame(rows), seeds="averaged", draws=1000)).iloc[0]["p"] < 0.05)
+    assert np.mean(told) < 0.15  # 0.26 without Student's t
 
 
 def test_images_that_are_hard_for_both_models_do_not_hide_a_difference() -> None:
@@ -113,7 +127,7 @@ def test_a_model_with_one_seed_borrows_the_scatter_of_the_others() -> None:
 
 def test_where_lower_is_better_the_lowest_is_the_best() -> None:
     table = scores_of(gaps={"a": 0.2, "b": 0.0})
-    assert model_means(gather(table, better="lower"))["best"].tolist() == [0, 1]
+    assert model_means(gather(table, better="lower"))["best"].tolist() == pytest.approx([0, 1], abs=0.01)
 
 
 def test_the_same_seed_gives_the_same_tables() -> None:

@@ -9,7 +9,7 @@ import pytest
 from epistem.bench.images import load_part
 from epistem.bench.plan import make_plan
 from epistem.bench.profile import Profile
-from epistem.bench.typical import FILE, make_reference, reliability_of
+from epistem.bench.typical import make_reference, reference_beside, reliability_of
 
 pytest.importorskip("torch")
 
@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, study: Callable[..., Profile])
     root = tmp_path_factory.mktemp("typical")
     profile = study(root / "steel", groups=14, shape=(224, 224))
     plan = make_plan(profile)
-    return profile, plan, make_reference(profile, plan, root / FILE), root / FILE
+    return profile, plan, make_reference(profile, plan, root / "typicality.npz"), root / "typicality.npz"
 
 
 def test_a_test_image_is_typical_and_stripes_are_not(run) -> None:
@@ -38,12 +38,21 @@ def test_a_test_image_is_typical_and_stripes_are_not(run) -> None:
 def test_few_images_are_unscored_and_not_guessed(tmp_path: Path, study: Callable[..., Profile]) -> None:
     profile = study(tmp_path / "steel")
     plan = make_plan(profile)
-    make_reference(profile, plan, tmp_path / FILE)
-    said = reliability_of(load_part(profile, plan.split.test)[0].seen.image, tmp_path / FILE)
+    make_reference(profile, plan, tmp_path / "typicality.npz")
+    said = reliability_of(load_part(profile, plan.split.test)[0].seen.image, tmp_path / "typicality.npz")
     assert said.typicality is None
     assert "not known" in said.reasons[-1]
 
 
 def test_no_reference_and_a_small_image_are_told(run, tmp_path: Path) -> None:
-    assert "keeps no reference" in reliability_of(np.zeros((1, 90, 90), np.float32), tmp_path / FILE).reasons[-1]
+    assert (
+        "no reference of the images"
+        in reliability_of(np.zeros((1, 90, 90), np.float32), tmp_path / "typicality.npz").reasons[-1]
+    )
     assert "smaller than" in reliability_of(np.zeros((1, 40, 90), np.float32), run[3]).reasons[-1]
+
+
+def test_weights_outside_a_run_have_no_reference(tmp_path: Path) -> None:
+    inside = tmp_path / "run" / "jobs" / "abc" / "model.safetensors"
+    assert reference_beside(inside, "0123456789") == tmp_path / "run" / "typicality-01234567.npz"
+    assert reference_beside(Path("/m.safetensors"), "0123456789") is None

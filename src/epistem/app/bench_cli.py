@@ -147,7 +147,7 @@ def run_job(
 def report(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     signals: Annotated[bool, typer.Option(help="Score whether failed masks would be noticed.")] = True,
-    heatmaps: Annotated[int, typer.Option(min=0, help="Test images to explain; some 20 s each on a CPU.")] = 2,
+    heatmaps: Annotated[int, typer.Option(min=0, help="Test images to explain; some 20 s each on a CPU.")] = 5,
     regions: Annotated[
         Path | None, typer.Option(help="Folder of an expert's regions, masks called like the images.")
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -39,29 +39,39 @@ def explain_run(
 ) -> Explained:
     """Heatmaps of so many test images, each for one region.
 
-    The region is what an expert drew (`regions`/<image's stem>.png), else the largest object of the truth. Pointing
-    is asked of experts' regions alone: an object's own pixels are where any map is hottest.
+    The region is the largest object of the truth. Pointing asks whether the hottest place lies where an expert said
+    that one must look: `regions`/<image's stem>.png, for a slice of a stack <stem>_<slice>.png.
 
     Raises:
         RecordError: the run keeps no weights of the job.
+        SettingsError: no folder of regions, or none in it for these images.
     """
+    if regions is not None and not regions.is_dir():
+        raise SettingsError(f"--regions {regions}: wanted a folder of masks called like the images; there is none")
     if not (job_folder(run, job) / MODEL).is_file():
         raise RecordError(f"{job} has no weights in {run}; run it again without --no-models, or leave --heatmaps out")
     network = open_segmenter(job_folder(run, job))
     made, points = {}, []
     chosen = _spread(load_part(profile, plan.split.test), images)
     for number, one in enumerate(chosen, 1):
-        drawn = None if regions is None else regions / f"{Path(one.name).stem}.png"
-        expert = drawn is not None and drawn.is_file()
-        region = _drawn(drawn, one, network.shrink) if expert and drawn is not None else _largest(one.seen.labels)
-        if region is None:
+        if (region := _largest(one.seen.labels)) is None:
             continue
         asked = _asked(network, one, region)
         made[one.name] = explain(asked, kernel="blur", patch_px=PATCH_PX, check=True, told=lambda done, of: None)
-        if expert:
-            points.append(pointing(made[one.name].heat.values, region))
+        drawn = None if regions is None else regions / _mask_name(one.name)
+        if drawn is not None and drawn.is_file():
+            points.append(pointing(made[one.name].heat.values, _drawn(drawn, one, network.shrink)))
         told("Heatmaps, image", number, len(chosen), one.name)
+    if regions is not None and not points:
+        raise SettingsError(f"{regions} holds no mask of the images explained: {', '.join(made)}")
     return Explained({name: _figure(one) for name, one in made.items()}, _alignment(list(made.values()), points))
+
+
+def _mask_name(image: str) -> str:
+    """What a region's file is called: `images/a.tif[3]` has a_3.png."""
+    path, _, number = image.partition("[")
+    stem = PurePosixPath(path).stem
+    return f"{stem}_{number.rstrip(']')}.png" if number else f"{stem}.png"
 
 
 def _asked(network: Trained, one: Scored, region: NDArray[np.bool_]) -> Asked:

@@ -14,7 +14,6 @@ from PIL import Image
 
 from epistem import __version__
 from epistem.bench.advise import Advice, advise
-from epistem.bench.arms import Arm
 from epistem.bench.images import load_part, recorded
 from epistem.bench.meta import training_meta
 from epistem.bench.plan import Plan, load_plan
@@ -60,7 +59,7 @@ def full_report(
     more: dict[str, Any] = {"advice": _advice(profile, plan, past)}
     if signals:
         told("Mask signals", 0, 1, "")
-        more["typicality"] = mask_signals(profile, plan)
+        more["typicality"], more["untypical_found"] = mask_signals(profile, plan, _found(run, profile, plan))
     best = best_job(read_results(run)) if heatmaps else None
     if best is not None:
         from epistem.app.bench_explain import explain_run
@@ -68,6 +67,18 @@ def full_report(
         found = explain_run(run, profile, plan, best, images=heatmaps, regions=regions, told=told)
         more |= {"heatmaps": found.pictures, "alignment": found.alignment}
     return write_report(run, **more)
+
+
+def _found(run: Path, profile: Profile, plan: Plan) -> dict[str, NDArray[np.int16]]:
+    """Masks of the test images by the best network, at the size in which it sees them."""
+    from epistem.nets.tiles import shrunk_labels
+
+    best = best_job(read_results(run))
+    if best is None:
+        return {}
+    folder, shrink = job_folder(run, best) / FOUND, profile.training.shrink
+    paths = {one.image_id: folder / f"{one.image_id}.png" for one in plan.split.test}
+    return {name: shrunk_labels(_labels(path), shrink) for name, path in paths.items()}
 
 
 def _advice(profile: Profile, plan: Plan, past: Path | None) -> Advice | None:
@@ -115,11 +126,6 @@ def open_run(run: Path) -> tuple[Profile, Plan, list[JobRecord]]:
     if not done:
         raise RecordError(f"no job of {run} is done yet; `epistem bench run` goes on with it")
     return profile, plan, done
-
-
-def arms_of(done: Sequence[JobRecord]) -> list[Arm]:
-    """Starts and variants that these jobs have."""
-    return list(dict.fromkeys(Arm(one.weights, one.variant) for one in done))
 
 
 def _pictures(

@@ -48,7 +48,7 @@ def run_planned(
     from epistem.app.train import Words, need_torch
     from epistem.bench.plan import make_plan
     from epistem.bench.run import run_plan
-    from epistem.bench.typical import FILE, make_reference
+    from epistem.bench.typical import make_reference, reference_file
 
     need_torch()
     plan = make_plan(profile)
@@ -66,9 +66,9 @@ def run_planned(
             profile, plan, out, jobs=jobs, workers=workers or _workers(), cluster=cluster, device=device,
             keep_models=models, progress=progress, told=lambda what, done, of, more: words.show(what, done, of, more),
         )  # fmt: skip
-        if not (out / FILE).is_file():
+        if plan.jobs and not (path := reference_file(out, plan.jobs[0].settings["data"])).is_file():
             words.say("Looking at the training images, so that unlike ones can be told.")
-            make_reference(profile, plan, out / FILE)
+            make_reference(profile, plan, path)
     _tell(profile, plan, outcome, out, as_json)
     if outcome.failures:
         raise typer.Exit(SOME_FAILED)

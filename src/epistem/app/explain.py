@@ -36,7 +36,7 @@ class Explanation:
         grey: (H, W) the image as the network had it.
         heat: of the region.
         deletion: None where the class is nowhere found in the region, so that nothing can fall.
-        change: the smallest that flips the answer; None where none was found.
+        change: the smallest that halves the answer; None where none was found.
         what: whose answer, in words.
     """
 
@@ -93,7 +93,11 @@ def ask_model(path: Path, file: Path, roi: str, class_name: str | None) -> Asked
             f"the region is smaller than the {network.shrink} × {network.shrink} pixels the network sees as one"
         )
     predict = predictor(network.network)
-    which = classes.index(class_name) if class_name else _most(predict(image[None])[0], region)
+    which = (
+        classes.index(class_name)
+        if class_name
+        else _most(network.probability(image, micrograph.shape)[:, :: network.shrink, :: network.shrink], region)
+    )
     what = f"class {classes[which]} by {network.card['what']}"
     return Asked(predict, image, region, which, network.tile_px, what)
 
@@ -113,7 +117,9 @@ def ask_detector(path: Path, which: int) -> Asked:
 
 
 def explain(asked: Asked, *, kernel: str, patch_px: int, check: bool, told: Told) -> Explanation:
-    """The heatmap of the region, tested by deletion, and the smallest change that flips the answer."""
+    """The heatmap of the region, tested by deletion, and the smallest change that halves the answer."""
+    if kernel == "swap":
+        raise SettingsError("swap needs another image to take texture from, which a command cannot give; take blur")
     how = How(of_class=asked.of_class, kernel=kernel, patch_px=patch_px, reach_px=asked.reach_px)
     heat = heatmap(asked.predict, asked.image, asked.region, how=how, told=told)
     try:
@@ -155,6 +161,7 @@ def record(made: Explanation) -> dict[str, Any]:
         "region_px": int(heat.region.sum()),
         "deletion_gap": None if fall is None else fall.gap,
         "deletion_p": None if fall is None else fall.p,
+        "minimal_change_dice": None if change is None else change.dice,
         "minimal_change_px": None if change is None else change.area_px,
         "minimal_change_share": None if change is None else change.share,
         "forwards": heat.forwards,

@@ -33,6 +33,7 @@ def model_file(path: Path) -> tuple[Path, str]:
     if not done:
         raise RecordError(f"no network of {path} is trained and kept; run `epistem bench run` without --no-models")
     # Random weights and short trainings compete by the same score: validation decides, not what they began with.
-    best = max(done, key=lambda one: float("-inf") if one.best_score is None else one.best_score)
+    trained = [one for one in done if not one.undertrained] or done
+    best = max(trained, key=lambda one: float("-inf") if one.best_score is None else one.best_score)
     score = f"{best.validated}, the highest of {len(done)}"
     return path / "jobs" / best.job / MODEL, f"Network: {plan.job(best.job).name} ({score})"

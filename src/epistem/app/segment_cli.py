@@ -127,9 +127,9 @@ def _explained(told: dict[str, Any]) -> str:
         )
         area, share = told["minimal_change_px"], told["minimal_change_share"]
         flip = (
-            "No change of patches flips it."
+            "No set of changed patches halves the answer."
             if area is None
-            else f"Changing {area} px ({share:.1%} of the image) flips it."
+            else f"Changing {area} px ({share:.1%} of the image) halves the answer (Dice below 0.5)."
         )
         lines.append(flip)
     return "\n".join(lines)

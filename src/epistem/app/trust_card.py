@@ -114,9 +114,11 @@ class Unwatched:
 
         if isinstance(self.detector, Segmented):
             from epistem.bench.typical import reference_beside, reliability_of
+            from epistem.nets.segment_use import segmenter_weights
 
-            seen = self.detector.seen(micrograph)
-            return reliability_of(seen, reference_beside(Path(self.detector.weights)))
+            path = Path(self.detector.weights)
+            data = segmenter_weights(path).card["settings"]["data"]
+            return reliability_of(self.detector.seen(micrograph), reference_beside(path, data))
         return Reliability(reasons=(self.why_no_forecast,))
 
     def __call__(self, micrograph: Micrograph) -> Instances:

@@ -134,9 +134,10 @@ def context_test(scores: Scores, what: What = "winner") -> ContextTest:
         Q = min over m of Σ_d dist²(y_d, C_m)/s_d²        p = P(Σ_d dist²(e_d, C_m̂)/s_d² ≥ Q)
 
     C_m is a convex cone, so for any µ in it dist(µ + e, C_m) ≤ dist(e, C_m), and the minimum is at most the term of
-    the true m: p is too large rather than too small, whatever the models' true gaps (in 120 studies of true ties none
-    had p < 0.05; where two of four datasets had another winner by 3.7 standard deviations of a difference, 4 of 5
-    had). For two models Q is Gail and Simon's statistic of a qualitative interaction.
+    the true m: where models are equally noisy p is too large rather than too small, whatever their true gaps (in
+    120 studies of true ties none had p < 0.05; where two of four datasets had another winner by 3.7 standard
+    deviations of a difference, 4 of 5 had). For two models Q is Gail and Simon's statistic of a qualitative
+    interaction.
 
     Args:
         scores: of `compare.gather`; crossed, where seeds are to count as chance.

@@ -61,7 +61,7 @@ SOURCES: Mapping[str, Source] = {
     ),
     "pt_alumina_haadf": Source(
         {"modality": "STEM", "material": {"class": "ceramic", "name": "Pt on γ-alumina"}},
-        {"objective": "Segment alumina and Pt particles in HAADF-STEM slices", "difficulty": "moderate"},
+        {"objective": "Segment alumina and Pt particles in a HAADF-STEM tilt series", "difficulty": "moderate"},
         ("alumina", "platinum"),
     ),
     "superalloy_sem": Source(

@@ -70,6 +70,7 @@ class BenchResults:
         jobs, scores: the tables of the jobs that are done.
         pictures: test images by content id, of the network that `best_job` names; those of `images_to_show` will do.
         pooled: of that network, `summary.micro_pixel` of all test images; None where not counted.
+        untypical_found: share of the test images' tiles whose found mask is untypical; None: not known.
         typicality: columns detector, auroc, f1 (precision, fpr95, view); None: not asked.
         heatmaps: pictures by caption; empty: not asked.
         alignment: of the heatmaps.
@@ -85,6 +86,7 @@ class BenchResults:
     pictures: Mapping[str, MaskPicture] = field(default_factory=dict)
     pooled: pd.DataFrame | None = None
     typicality: pd.DataFrame | None = None
+    untypical_found: float | None = None
     heatmaps: Mapping[str, bytes] = field(default_factory=dict)
     alignment: Alignment | None = None
     advice: Advice | None = None
@@ -127,19 +129,19 @@ def run_report(run: BenchResults) -> Report:
 
 
 def best_job(run: BenchResults) -> str | None:
-    """The network the report is about: of the model that scores highest in the first arm, the run best on validation.
+    """The network the report is about: of those compared, the one that scores highest on validation.
 
-    Undertrained only if all are; None where none has a score.
+    Undertrained only if all are; None where none has a score. The test images choose nothing: `epistem segment` takes
+    the same network.
     """
     parts = _compared(run)
     if not parts:
         return None
-    model = str(_best(parts[0].scores)["model"])
-    names = [model_name(str(e), str(d)) for e, d in zip(run.jobs["encoder"], run.jobs["decoder"], strict=True)]
-    mine = run.jobs[(np.array(names) == model) & run.jobs["job"].isin(parts[0].jobs)]
+    mine = run.jobs[run.jobs["job"].isin([job for part in parts for job in part.jobs])]
+    trained = mine[~mine["undertrained"].astype(bool)]
     # The trainer's score is higher for better, whatever the metric.
     by = ["best_score", "job"] if "best_score" in mine else ["job"]
-    return str(mine.sort_values(by, ascending=False)["job"].iloc[0])
+    return str((trained if len(trained) else mine).sort_values(by, ascending=False)["job"].iloc[0])
 
 
 def images_to_show(run: BenchResults, most: int = MOST_IMAGES) -> list[str]:
@@ -340,7 +342,11 @@ def _typicality(run: BenchResults) -> Iterator[Block]:
     note = f"Ready from AUROC {limits.auroc:g} and F1 {limits.f1:g} on. FPR95: lower is better."
     if run.typicality["auroc"].isna().any():
         note += " Unscored: too few groups, or fewer than 100 tiles in the third that calibrates."
+    note += " Of planted failures: whether one would be noticed, not whether this network fails."
     yield Table(title="Typical and planted foreign items told apart", columns=columns, rows=rows, note=note)
+    share = run.untypical_found
+    text = "not known, too little calibrates" if share is None else f"{percent(share)} (5 % would be by chance)"
+    yield Text(text=f"Tiles of the test images whose mask, as this network found it, is unlike true masks: {text}.")
 
 
 def _heatmaps(run: BenchResults) -> Iterator[Block]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from epistem.bench import printed
 from epistem.bench.advise import LEAST_DATASETS, regret_words
-from epistem.bench.arms import Arm, comparable, gathered, of_arm, shown
+from epistem.bench.arms import Arm, comparable, few_groups, gathered, of_arm, shown
 from epistem.bench.compare import Scores, differences
 from epistem.bench.ranks import ContextTest, rank_agreement
 from epistem.bench.shown import (
@@ -75,12 +75,14 @@ def study_page(study: BenchStudy) -> Report:
 
 def _outcome(study: BenchStudy, arm: Arm, scores: Scores) -> Iterator[Block]:
     test = context_of(scores)
-    yield Text(role="headline", text=_headline(test, len(scores.datasets)))
+    few = few_groups(study.scores)
+    yield Text(role="headline", text=_headline(test, len(scores.datasets)) + _on_these(few, len(scores.datasets)))
     yield from start_notices(study.jobs)
     text = "The printed datasets are the authors' own and not at hand: our tables are of other data. Numbers are not "
     text += "to be compared cell by cell; whether the winner changes with context is."
     yield Notice(level="info", text=text)
     yield from specimen_notices(study.scores)
+    yield from _rising(study)
     leads, facts = leads_of(scores), []
     facts.append(Fact(label="Datasets", value=len(scores.datasets)))
     facts.append(Fact(label="Networks trained", value=int((~study.jobs["undertrained"].astype(bool)).sum())))
@@ -111,6 +113,30 @@ def _headline(test: ContextTest | str, n: int) -> str:
         f"That context changes the winner is not shown: with {winner} best on all {n} datasets, images and seeds "
         f"alone explain what was seen (p {p_words(test.p)})."
     )
+
+
+def _on_these(few: Sequence[str], n: int) -> str:
+    if not few:
+        return ""
+    return (
+        f" This holds for the specimens tested: on {len(few)} of the {n} datasets the test images are of one or two "
+        "specimens, and alike, so chance is larger than the p says."
+    )
+
+
+def _rising(study: BenchStudy) -> Iterator[Block]:
+    """How many networks had not yet stopped getting better when they were stopped."""
+    if not {"steps", "best_step"} <= set(study.jobs):
+        return
+    trained = study.jobs[~study.jobs["undertrained"].astype(bool)]
+    late = int((trained["best_step"] > 0.9 * trained["steps"]).sum())
+    text = (
+        f"All were stopped after {_range(trained['steps'].tolist())} steps. {late} of {len(trained)} scored highest "
+    )
+    text += (
+        "on validation in the last tenth of them: they were still getting better, and may rank otherwise in the end."
+    )
+    yield Notice(level="warning", text=text)
 
 
 # ---------------------------------------------------------------- the claim

@@ -19,7 +19,6 @@ from epistem.trust.forte import TypicalityReference
 from epistem.trust.forte_file import load, save
 from epistem.trust.views import tiles
 
-FILE = "typicality.npz"
 ENCODER = "descriptors"
 TILE_PX = 64
 """Side of what is compared, in pixels as the network sees them: small, so that few images give enough of them."""
@@ -45,15 +44,17 @@ def make_reference(profile: Profile, plan: Plan, path: Path) -> TypicalityRefere
     return reference
 
 
-def reliability_of(image: NDArray[np.float32], path: Path) -> Reliability:
+def reliability_of(image: NDArray[np.float32], path: Path | None) -> Reliability:
     """How typical one image is, as the network sees it (C, H, W); what is not known is said.
 
     The image's typicality is the median of its tiles'. Tiles of one image are no independent witnesses, so it is a
     measure, not a p-value; each tile's is one. Raises RecordError for a damaged file.
     """
     look = "No forecast of quality exists for a segmentation network: look at the overlay before using the numbers."
-    if not path.is_file():
-        return Reliability(reasons=(look, "Typicality is not known: the run keeps no reference of its images."))
+    if path is None or not path.is_file():
+        return Reliability(
+            reasons=(look, "Typicality is not known: no reference of the images learned from lies beside.")
+        )
     reference = load(path)
     vectors = _vectors(image)
     if reference.unscored or not len(vectors):
@@ -67,16 +68,24 @@ def reliability_of(image: NDArray[np.float32], path: Path) -> Reliability:
         said.insert(0, f"{n} of {counted(len(share), 'tile')} are unlike the images that the network learned from.")
     untypical = typicality <= LEVEL
     if untypical:
-        said.insert(0, f"Half of the image is less typical than {1 - typicality:.0%} of the images learned from.")
+        said.insert(
+            0, f"Half of the image is less typical than {1 - typicality:.0%} of the tiles of the images learned from."
+        )
     reference_words = f"{sum(reference.sizes)} tiles of the training and validation images"
     return Reliability(
         typicality=typicality, verdict="review" if untypical else None, reasons=tuple(said), reference=reference_words
     )
 
 
-def reference_beside(weights: Path) -> Path:
-    """Where the reference of a job's weights lies: in its run's folder."""
-    return weights.resolve().parents[2] / FILE
+def reference_file(run: Path, data: str) -> Path:
+    """Where a run keeps the reference of one split of its images; `data` is the split's hash, of a job's settings."""
+    return run / f"typicality-{data[:8]}.npz"
+
+
+def reference_beside(weights: Path, data: str) -> Path | None:
+    """The reference of a job's weights, in its run's folder; None of weights that were taken out of it."""
+    jobs = weights.resolve().parent.parent
+    return reference_file(jobs.parent, data) if jobs.name == "jobs" else None
 
 
 def _vectors(image: NDArray[np.float32]) -> NDArray[Any]:

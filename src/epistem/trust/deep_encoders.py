@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from epistem.core import DependencyMissing, Micrograph, RecordError, SettingsError
-from epistem.imaging.normalize import normalize
+from epistem.core import DependencyMissing, RecordError, SettingsError
 from epistem.nets import lite0
+from epistem.nets.tiles import network_input
 from epistem.trust.descriptors import robust
 
 Single = NDArray[np.float32]
@@ -80,7 +80,8 @@ class Bottleneck(_Network):
             self.width = int(network.embed(torch.zeros(1, 1, 64, 64)).shape[1])
 
     def _normalised(self, tile: NDArray[Any]) -> NDArray[Any]:
-        return normalize(Micrograph(tile))  # as in its training
+        seen: NDArray[Any] = network_input(tile[None])[0]  # as in its training
+        return seen
 
     def _vectors(self, z: Tensor) -> Tensor:
         found: Tensor = self._net.embed(z)

@@ -49,7 +49,7 @@ class ImageJudgement:
         untypical = round(self.untypical_share * self.windows)
         return (
             f"Texture: {untypical} of {self.windows} windows are unlike {references} "
-            f"({100 * self.level:.0f} % would be by chance)."
+            f"({100 * self.level:.0f} % would be by chance over many images; windows of one image are alike)."
         )
 
 
