@@ -103,7 +103,7 @@ def read_study(out: Path) -> BenchStudy:
         )
     for name, (profile, plan) in profiles.items():
         meta[name] = training_meta(profile, plan)
-    made = {"epistem": __version__, "data": list(profiles)}
+    made = {"epistem": __version__, "data": ", ".join(profiles)}
     return BenchStudy(
         with_costs(pd.concat(jobs, ignore_index=True)), pd.concat(scores, ignore_index=True),
         {name: profile for name, (profile, _) in profiles.items()}, pd.DataFrame(meta).T, provenance=made,
@@ -156,7 +156,7 @@ def kept_study(folder: Path = SHIPPED) -> BenchStudy:
     except (OSError, ValueError) as error:
         raise RecordError(f"{folder} holds no study ({error}); run one with --budget-minutes") from error
     profiles = {path.stem: load_profile(path) for path in sorted(folder.glob("*.json"))}
-    made = {"epistem": __version__, "data": list(profiles)}
+    made = {"epistem": __version__, "data": ", ".join(profiles)}
     return BenchStudy(jobs, scores, profiles, meta.set_index("dataset"), provenance=made)
 
 

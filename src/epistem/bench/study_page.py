@@ -290,7 +290,8 @@ def _made(study: BenchStudy, scores: Scores) -> Iterator[Block]:
     if "seconds" in study.jobs:
         facts.append(Fact(label="Training, all", value=round(float(study.jobs["seconds"].sum()) / 60), unit="min"))
     for one in scores.datasets:
-        test = f"{counted(one.groups, 'group')}, {counted(one.images, 'image')}"
+        test = f"{counted(one.groups, 'group')}, " if one.name not in few_groups(study.scores) else ""
+        test += counted(one.images, "image")
         test += f", {one.left_out} left out" if one.left_out else ""
         facts.append(Fact(label=f"Test of {one.name}", value=test))
     facts += [Fact(label=str(name), value=str(value)) for name, value in study.provenance.items()]
