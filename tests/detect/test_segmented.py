@@ -49,6 +49,6 @@ def test_background_alone_is_no_object() -> None:
     assert len(found(np.zeros((3, 3), int))) == 0
 
 
-def test_a_detector_without_weights_says_where_they_come_from() -> None:
-    with pytest.raises(SettingsError, match="epistem bench run"):
-        make_detector("segmenter")
+def test_a_size_that_has_no_meaning_is_refused() -> None:
+    with pytest.raises(SettingsError, match="min_diameter_px"):
+        make_detector("segmenter", min_diameter_px=-1)

@@ -21,18 +21,16 @@ class Segmented:
     The score is the mean probability of the class over the part. It is not calibrated.
 
     Attributes:
-        weights: model.safetensors of a job of `epistem bench run`.
+        weights: model.safetensors of a job of `epistem bench run`; none is shipped.
         min_diameter_px: leave out smaller parts (area-equivalent) [px].
         device: cpu, cuda, cuda:1…; None takes a GPU if there is one.
     """
 
-    weights: str = ""
+    weights: str = "segmenter"
     min_diameter_px: float = 0.0
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.weights:
-            raise SettingsError("segmenter needs the weights of a job of `epistem bench run`: --set weights=FILE")
         if not 0 <= self.min_diameter_px < np.inf:
             raise SettingsError(f"min_diameter_px is at least 0, not {self.min_diameter_px}")
 
