@@ -40,8 +40,8 @@ def test_an_image_of_the_kind_is_typical_and_a_blurred_one_is_not(
     blurred = judge(reference, noise(100, 1.0), encoder=Texture())
     assert blurred.untypical_share == 1
     assert blurred.in_words() == (
-        "Texture: 16 of 16 windows are unlike the reference images (5 % would be by chance over many images; windows of "
-        "one image are alike)."
+        "Texture: 16 of 16 windows are unlike the reference images (5 % would be by chance over many images; windows "
+        "of one image are alike)."
     )
 
 
