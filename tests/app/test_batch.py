@@ -14,10 +14,11 @@ import pytest
 import tifffile
 
 from epistem.app import batch, worker
+from epistem.app.analyze import noise_words
 from epistem.app.batch import BatchResult, list_files, make_jobs, run_batch
 from epistem.app.samples import read_samples
 from epistem.app.settings import Settings, make_settings
-from epistem.core import DependencyMissing, SettingsError, cluster
+from epistem.core import DependencyMissing, Instances, SettingsError, cluster
 
 
 def run(images: Path, out: Path, settings: Settings | None = None, **rest: object) -> BatchResult:
@@ -53,6 +54,26 @@ def test_each_image_has_every_export(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
     written = {path.name for path in (tmp_path / "out" / "images" / "im0.tif").iterdir()}
     assert written == {name for _, name in worker.EXPORTS} | {"report.html", "report.json", "result.json"}
+
+
+def test_what_is_under_way_is_told_where_one_file_after_the_other_is_worked_on(folder: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    run(folder, tmp_path / "out", stage=told.append)
+    assert [one for one in told if one.startswith("im1.tif")] == [
+        "im1.tif: looking for objects", "im1.tif: tables and outlines of 10 objects", "im1.tif: overlay",
+        "im1.tif: report",
+    ]  # fmt: skip
+    assert told[-1] == "Report of the folder"
+
+
+@pytest.mark.parametrize(("n", "side", "noise"), [(600, 1, True), (600, 4, False), (400, 1, False)])
+def test_many_specks_are_called_noise(n: int, side: int, noise: bool) -> None:
+    labels = np.zeros((250, 250), np.int32)
+    for i in range(n):
+        row, col = 10 * (i // 25), 10 * (i % 25)
+        labels[row : row + side, col : col + side] = i + 1
+    words = noise_words(Instances.from_labels(labels))
+    assert ("600 parts, half of them of 1 pixels or fewer: looks like noise" in words) == noise
 
 
 def test_a_second_run_does_nothing_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

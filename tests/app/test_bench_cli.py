@@ -12,14 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from epistem.app import bench_run
+from epistem.app.bench_report import _heatmaps_of
 from epistem.app.bench_run import means_of
 from epistem.app.cli import app, main
 from epistem.bench.plan import load_plan, make_plan
 from epistem.bench.profile import Profile, load_profile, profile_of, save_profile
-from epistem.bench.store import JobFailure, JobRecord
+from epistem.bench.store import JobFailure, JobRecord, job_folder
 from epistem.core import EpistemError, SettingsError, UnknownName
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 
 class Study(NamedTuple):
@@ -107,6 +108,86 @@ def test_a_plan_lists_parts_notes_and_jobs(study: Study) -> None:
     assert "test  1 images, 1 groups" in found.stdout
     assert f"{job.id}  tf_efficientnet_lite0 + unet, weights none, seed 0" in found.stdout
     assert json.loads(invoke("plan", study.file, "--json").stdout)["jobs"][0]["id"] == job.id
+
+
+def test_a_plan_says_how_much_is_to_be_trained_and_that_one_test_image_is_few(study: Study) -> None:
+    found = invoke("plan", study.file)
+    assert "1 networks × up to 2 steps = 2 steps of 2 tiles of 32 px" in found.stdout
+    assert "Warning: there is one test image, so scores have no interval" in found.stderr
+
+
+def test_a_run_names_the_network_that_segment_takes(study: Study) -> None:
+    found = invoke("run", study.file, "--out", study.out)
+    assert f"epistem segment --model {study.out} takes the highest on validation" in found.stdout
+    assert "Network: tf_efficientnet_lite0 + unet, weights none, seed 0 (validation" in found.stdout
+
+
+def test_a_network_that_was_killed_is_said_to_go_on_from_its_step(study: Study, tmp_path: Path) -> None:
+    plan = make_plan(load_profile(study.file))
+    folder = job_folder(tmp_path, plan.jobs[0].id)
+    folder.mkdir(parents=True)
+    torch.save({"step": 7}, folder / "checkpoint.pt")
+    assert bench_run._begun(plan, tmp_path, None) == [(plan.jobs[0].name, 7)]
+    assert bench_run._begun(plan, study.out, None) == []
+
+
+def test_what_is_no_run_is_a_wrong_command(study: Study, tmp_path: Path) -> None:
+    assert isinstance(refused("report", tmp_path), SettingsError)
+    image = next((study.file.parent / "steel" / "images").iterdir())
+    ran = CliRunner().invoke(app, ["segment", str(image), "--model", str(tmp_path), "--out", str(tmp_path / "o")])
+    assert isinstance(ran.exception, SettingsError)
+
+
+def test_fields_to_correct_stand_below_one_another(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.json").write_text(json.dumps({"model": {"encodrs": ["resnet50"]}}))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["epistem", "bench", "plan", str(tmp_path / "p.json"), "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [
+        "epistem: p.json: 1 field to correct:", "  model.encodrs: unknown key; did you mean 'encoders' or 'decoders'?"
+    ]  # fmt: skip
+    assert json.loads(told.out)["error"] == (
+        "p.json: 1 field to correct: model.encodrs: unknown key; did you mean 'encoders' or 'decoders'?"
+    )
+
+
+def test_an_unknown_encoder_of_an_option_is_told_by_the_option(study: Study) -> None:
+    words = ["train", "segmenter", str(study.file), "--out", "x", "--encoder", "resnet51"]
+    with pytest.raises(UnknownName, match=r"--encoder resnet51: there is none of that name; did you mean 'resnet50"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_explaining_that_is_stopped_begins_again(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("epistem.app.explain.ask_model", stopped)
+    ran = CliRunner().invoke(app, ["explain", "x.png", "--model", str(study.out), "--roi", "m.png", "--out", "y"])
+    assert ran.exit_code == 130
+    assert "Stopped; nothing is kept. The same command begins again." in ran.stderr
+
+
+def test_heatmaps_are_made_of_as_many_images_as_their_test_needs_or_of_none() -> None:
+    assert _heatmaps_of(9, None, asked=False)[0] == 5
+    few, why = _heatmaps_of(4, None, asked=False)
+    assert (few, "needs 5 to decide" in why) == (0, True)
+    assert _heatmaps_of(4, None, asked=True)[0] == 5
+    assert _heatmaps_of(4, 2, asked=False)[0] == 2
+
+
+def test_the_page_is_there_before_heatmaps_are_made(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explained(run: Path, *_: Any, **__: Any) -> None:
+        assert "heatmaps were still being made" in (run / "report.html").read_text("utf-8")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("epistem.app.bench_explain.explain_run", explained)
+    found = invoke("report", study.out, "--heatmaps", "1", "--no-signals")
+    assert found.exit_code == 130
+    assert "report.html has what was done till then" in found.stderr
 
 
 def test_a_run_as_json_tells_records_and_means(study: Study) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from epistem.bench.compare import by_context, differences, gather, holm, model_means, pareto
+from epistem.bench.compare import alike, by_context, differences, gather, holm, model_means, pareto
 from epistem.core import RecordError, SettingsError
 
 
@@ -34,6 +34,23 @@ def test_means_are_those_of_groups_then_of_seeds() -> None:
     assert row["value"] == pytest.approx(((0.2 + 0.6) / 2 + (0.4 + 0.8) / 2) / 2)
     assert row["seed_sd"] == pytest.approx(np.std([0.4, 0.6], ddof=1))
     assert row[["groups", "images", "left_out", "seeds"]].tolist() == [2, 3, 0, 2]
+
+
+def test_intervals_end_where_the_score_does() -> None:
+    table = scores_of(gaps={"a": -0.68, "b": 0.25}, images=4)
+    table["value"] = table["value"].clip(0, 1)
+    free, bound = model_means(gather(table)), model_means(gather(table, ends=(0, 1)))
+    assert free["low"].min() < 0 < 1 < free["high"].max()
+    assert (bound["low"].min(), bound["high"].max()) == (0, 1)
+    assert differences(gather(table, ends=(0, 1)))["low"].min() >= -1
+
+
+def test_a_model_is_alike_to_those_that_chance_does_not_tell_from_it() -> None:
+    scores = gather(scores_of(gaps={"a": 0.0, "b": 0.002, "c": -0.4}))
+    assert alike(scores, "a") == {"b"}
+    assert alike(scores, "c") == set()
+    one_group = gather(scores_of(gaps={"a": 0.0, "c": -0.4}, images=1), seeds="averaged")
+    assert alike(one_group, "a") == {"c"}
 
 
 def test_the_noise_has_the_variance_of_a_mean_of_images_and_of_seeds() -> None:

@@ -53,7 +53,7 @@ def test_a_folder_gives_pairs_classes_groups_sizes_and_balance(profile: Profile)
 
 def test_what_is_guessed_is_said_and_what_is_unknown_stays_open(profile: Profile) -> None:
     assert "groups are a guess" in notes(profile)
-    assert "class names are placeholders" in notes(profile)
+    assert "class names are placeholders (background, foreground)" in profile.notes()[0]
     assert "no pixel size in the files" in notes(profile)
     assert profile.dataset.resolution is None
     assert profile.dataset.modality is None
@@ -371,6 +371,27 @@ def test_a_sentence_gives_modality_and_classes(text: str, modality: str | None, 
     assert profile.task.difficulty is None
 
 
+def test_a_sentence_names_as_many_classes_as_there_are_and_their_shares(pairs: Pairs, tmp_path: Path) -> None:
+    for i in range(4):
+        pairs(tmp_path, f"s{i}.png", seed=i, values=(0, 1, 2, 0))
+    profile = profile_from_folder(tmp_path)
+    told = profile_from_text("segment pores and cracks in XCT slices", profile)
+    assert [one.name for one in told.task.classes] == ["background", "pore", "crack"]
+    assert told.dataset.metadata.counted is not None
+    assert set(told.dataset.metadata.counted.class_share) == {"background", "pore", "crack"}
+    assert "placeholders" not in "".join(told.notes())
+    fewer = profile_from_text("segment pores in XCT slices", profile)
+    assert [one.name for one in fewer.task.classes[1:]] == ["class 1", "class 2"]
+    assert "the text names pore, the masks have class 1, class 2: which is which" in fewer.notes()[-1]
+
+
+def test_the_note_about_placeholders_goes_when_the_classes_are_named(profile: Profile) -> None:
+    metadata = profile.dataset.metadata.model_copy(update={"notes": ("class names are placeholders (a); name them",)})
+    old = profile.model_copy(update={"dataset": profile.dataset.model_copy(update={"metadata": metadata})})
+    assert "(background, foreground)" in old.notes()[0]
+    assert profile_from_text("find pores", old).notes() == ()
+
+
 def test_a_sentence_names_the_one_class_of_a_folder_and_overrules_nothing(profile: Profile) -> None:
     told = profile_from_text("find pores in SEM images", profile)
     assert [(one.name, one.values) for one in told.task.classes] == [("background", (0,)), ("pore", (1,))]
@@ -407,3 +428,14 @@ def test_real_folders_become_profiles(name: str) -> None:
     assert counted is not None
     assert (counted.images, counted.groups, len(profile.task.classes)) == STUDY[name]
     assert profile.lacking() == []
+
+
+def test_a_class_on_few_pixels_may_be_a_mark_for_pixels_to_ignore(tmp_path: Path) -> None:
+    for i in range(3):
+        mask = np.resize(np.repeat([0, 1], 8), (16, 16)).astype(np.uint8)
+        mask[0, 0] = 7
+        save(tmp_path / f"x{i}.png", mask * 0 + i)
+        save(tmp_path / f"x{i}_mask.png", mask)
+    assert "class 7 (mask value 7) is on 0.4% of the pixels; if it marks pixels to ignore" in notes(
+        profile_from_folder(tmp_path)
+    )

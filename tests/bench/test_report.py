@@ -93,6 +93,41 @@ def test_the_network_shown_is_the_best_model_s_best_seed_on_validation(run: Benc
     assert best_job(replace(run, jobs=jobs, scores=scores)) == job
 
 
+def test_a_lead_that_chance_explains_declares_no_winner(runs: Runs, run: BenchResults) -> None:
+    cells = [("resnet50", "unet"), ("resnet50", "deeplabv3")]
+    for lead, said_first in ((0.0, "No network is better than the others beyond chance"), (0.3, "scores highest")):
+        jobs, scores = runs({"pores": {"unet": lead}}, groups=4, cells=cells)
+        head = said(run_report(replace(run, jobs=jobs, scores=scores)), "outcome").split("\n")[0]
+        assert said_first in head
+        assert ("cannot be told from ResNet50 + " in head) == (lead == 0)
+
+
+def test_the_headline_names_the_network_that_segment_uses(run: BenchResults) -> None:
+    job = "pores-resnet50-deeplabv3-none-canonical-2"
+    jobs = run.jobs.assign(best_score=[0.9 if one == job else 0.5 for one in run.jobs["job"]])
+    head = said(run_report(replace(run, jobs=jobs)), "outcome").split("\n")[0]
+    assert "Used by epistem segment, and shown below: ResNet50 + DeepLabV3, seed 2, the highest on validation" in head
+
+
+def test_masks_unlike_true_ones_are_the_first_thing_to_revise(run: BenchResults) -> None:
+    bad = replace(run, typicality=TYPICAL, alignment=ALIGNED, untypical_found=1.0)
+    assert verdict_of(bad).said == "revise"
+    assert "do not look like true ones: on 100 % of the tiles" in verdict_of(bad).reasons[0]
+    assert verdict_of(replace(bad, untypical_found=0.2)).said == "ready"
+
+
+def test_images_that_stand_for_themselves_are_not_called_groups(runs: Runs, run: BenchResults) -> None:
+    for groups, words in ((2, "Test: 4 images."), (4, "Test: 8 images in 4 groups.")):
+        jobs, scores = runs(LEAD, groups=groups)
+        page = run_report(replace(run, jobs=jobs, scores=scores))
+        blocks = next(one.blocks for one in page.sections if one.id == "scores")
+        assert words in next(one.note for one in blocks if isinstance(one, Table))
+
+
+def test_why_there_are_no_heatmaps_is_said(run: BenchResults) -> None:
+    assert said(run_report(replace(run, no_heatmaps="Too few images.")), "heatmaps") == "Too few images."
+
+
 def test_images_run_from_the_worst_to_the_best(run: BenchResults) -> None:
     mine = run.scores[(run.scores["job"] == best_job(run)) & (run.scores["metric"] == "iou")]
     value = mine[mine["class"] == FOREGROUND].set_index("image")["value"]

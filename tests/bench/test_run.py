@@ -74,7 +74,8 @@ def test_each_job_leaves_a_record_scores_a_network_and_its_answers(done: Done) -
         assert {RECORD, SCORES, MODEL, FOUND, "curves.jsonl"} <= names
         assert "checkpoint.pt" not in names
         assert one.start == "random initialisation"
-        assert (one.steps, one.tile_px, one.undertrained, one.dataset) == (3, 32, False, "steel")
+        assert (one.steps, one.tile_px, one.undertrained, one.dataset) == (3, 32, True, "steel")
+        assert "limit of 3 steps" in one.undertrained_why
         assert one.best_step in (1, 2, 3)
         assert one.macs > 0
         assert one.peak_mb > 0

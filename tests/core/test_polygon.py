@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,3 +124,19 @@ def test_tight_cuts_to_the_set_pixels_and_keeps_their_place():
     mask = tight(full, 10, 20)
     assert (mask.rows, mask.cols, mask.crop.tolist()) == (slice(12, 13), slice(23, 25), [[True, True]])
     assert tight(np.zeros((2, 2), bool)) is None
+
+
+def test_many_pieces_with_many_holes_are_traced_in_a_moment() -> None:
+    mask = np.random.default_rng(0).random((300, 300)) < 0.6
+    begun = time.perf_counter()
+    parts = trace(mask)
+    assert time.perf_counter() - begun < 10  # asking each shell for each hole took longer than a minute
+    assert sum(map(len, (part.holes for part in parts))) > 1000
+    again = fill([ring for part in parts for ring in (part.shell, *part.holes)], mask.shape)
+    assert again is not None
+    assert np.array_equal(again.crop, mask[again.rows, again.cols])
+    # Each hole lies in the box of its own shell.
+    for part in parts:
+        for hole in part.holes:
+            assert (hole.min(0) > part.shell.min(0)).all()
+            assert (hole.max(0) < part.shell.max(0)).all()

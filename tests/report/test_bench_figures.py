@@ -10,6 +10,7 @@ from PIL import Image
 
 from epistem.core import ShapeError
 from epistem.report.bench_figures import (
+    CLASS_COLOURS,
     CONFUSED,
     FALSE,
     MISSED,
@@ -81,6 +82,22 @@ def test_a_strip_shows_four_pictures_of_one_scale_and_hatches_what_is_not_scored
     assert panel[30, 30].tolist() == [0, 114, 178]
     assert panel[4, 4].tolist() == [255, 255, 255]
     assert set(panel[:, 122:].ravel().tolist()) == {90, 200}
+
+
+def test_a_strip_names_the_classes_in_their_colours_and_no_difference_has_one_of_them() -> None:
+    image, truth = np.zeros((40, 64)), np.ones((40, 64), int)
+    named = mask_strip(image, truth, truth, classes=["background", "pore"], side_px=256)
+    with Image.open(io.BytesIO(named)) as opened:
+        strip = np.asarray(opened)
+    assert strip.shape[0] == 160 + 2 * 22
+    assert strip[160 + 22 + 11, 8].tolist() == list(CLASS_COLOURS[0])
+    assert not {RIGHT, FALSE, MISSED, CONFUSED} & set(CLASS_COLOURS)
+
+
+def test_a_cost_plot_says_what_its_points_mean() -> None:
+    picture = pareto_plot([Point("a", 0.7, 1.0, True, 0.6, 0.8)], quality="IoU", cost="GMACs").decode()
+    assert "no other is both better and cheaper" in picture
+    assert ">interval<" in picture
 
 
 def test_a_constant_image_and_one_with_gaps_are_drawn() -> None:

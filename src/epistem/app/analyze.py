@@ -17,6 +17,9 @@ from epistem.detect.measure import measure
 from epistem.detect.population import summarize
 from epistem.imaging import read
 
+MANY, SPECK_PX = 500, 9
+"""So many parts, half of them no larger than 3 × 3 pixels, are taken for noise."""
+
 Finder = Callable[[Micrograph], Instances]
 GIVEN = "These objects were given, so nothing forecasts how many are right: look at the overlay first."
 
@@ -105,9 +108,19 @@ def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Wat
     return Analysis(micrograph, measured, quantities, reliability, provenance)
 
 
+def noise_words(found: Instances) -> str:
+    """What is to be said where so many specks were found that they are hardly objects; "" else."""
+    if len(found) < MANY or found.crops is None:
+        return ""
+    area_px = float(np.median([mask.crop.sum() for mask in found.masks()]))
+    if area_px > SPECK_PX:
+        return ""
+    return f"{len(found):,} parts, half of them of {area_px:.0f} pixels or fewer: looks like noise, not like objects."
+
+
 def _weak(measured: Instances) -> list[str]:
     """What weakens the numbers whoever found the objects."""
-    reasons = []
+    reasons = [noise] if (noise := noise_words(measured)) else []
     if len(measured):
         edge = np.asarray(measured.columns["touches_edge"]).mean()
         if edge > 0.25:

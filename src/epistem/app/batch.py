@@ -110,6 +110,7 @@ def run_batch(
     cluster: str | None = None,
     progress: Progress | None = None,
     known: Mapping[str, FileError] | None = None,
+    stage: Callable[[str], None] = lambda what: None,
 ) -> BatchResult:
     """Analyse all jobs that are not done yet, and write the folder's tables and report.
 
@@ -123,6 +124,7 @@ def run_batch(
         cluster: address of a running Dask scheduler instead, "tcp://host:8786". It must see the same files.
         progress: called after each file.
         known: failures of a run before, by file, that need not be tried again.
+        stage: called with what is under way, where one file after the other is worked on in this process.
 
     Raises:
         SettingsError: no such column, `results` cannot be made a folder, or no scheduler answers.
@@ -139,7 +141,7 @@ def run_batch(
         else:
             done[job.name] = record
     reused = sum(isinstance(outcome, FileRecord) for outcome in done.values())
-    for outcome in _run(waiting, settings, results, workers=workers, cluster=cluster):
+    for outcome in _run(waiting, settings, results, workers=workers, cluster=cluster, stage=stage):
         done[outcome.file] = outcome
         if progress:
             progress(len(done), len(jobs), outcome)
@@ -147,18 +149,21 @@ def run_batch(
     records = tuple(outcome for outcome in ordered if isinstance(outcome, FileRecord))
     errors = tuple(outcome for outcome in ordered if isinstance(outcome, FileError))
     masks = {job.name: job.found.name for job in jobs if job.found}
+    stage("Report of the folder")
     write_folder(results, records, errors, settings, samples, by=column, found=masks)
     return BatchResult(records, errors, reused)
 
 
-def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileError:
+def attempt(
+    job: Job, settings: Settings, results: Path, stage: Callable[[str], None] = lambda what: None
+) -> FileRecord | FileError:
     """The record of a job, or why there is none; never raises for what a file can do."""
     from epistem.app.worker import run_job
 
     if job.refused:
         return FileError(file=job.name, kind="RecordError", why=job.refused)
     try:
-        return run_job(job, settings, results)
+        return run_job(job, settings, results, stage)
     except EpistemError as error:
         # Reports are forwarded: the file by its name in the folder, not by where it lay on this machine.
         why = _one_line(error).replace(str(job.path), job.name)
@@ -180,7 +185,13 @@ def attempt(job: Job, settings: Settings, results: Path) -> FileRecord | FileErr
 
 
 def _run(
-    jobs: Sequence[Job], settings: Settings, results: Path, *, workers: int | None, cluster: str | None
+    jobs: Sequence[Job],
+    settings: Settings,
+    results: Path,
+    *,
+    workers: int | None,
+    cluster: str | None,
+    stage: Callable[[str], None],
 ) -> Iterator[FileRecord | FileError]:
     if not jobs:
         return
@@ -189,7 +200,7 @@ def _run(
     wanted = workers or min(len(jobs), CPU_COUNT)
     if wanted == 1 and cluster is None:
         for job in jobs:
-            yield attempt(job, settings, results)
+            yield attempt(job, settings, results, stage)
         return
     one = partial(attempt, settings=settings, results=results.resolve())
     for job, outcome in spread(one, jobs, workers=wanted, cluster=cluster):

@@ -12,6 +12,7 @@ from epistem.app.options import Device, Json
 from epistem.app.terminal import say
 
 if TYPE_CHECKING:
+    from epistem.bench.plan import Plan
     from epistem.bench.profile import Profile
 
 benching = typer.Typer(help="Which segmentation network for which images.", no_args_is_help=True)
@@ -94,6 +95,9 @@ def plan(
     for part in PARTS:
         members = getattr(planned.split, part)
         print(f"{part:5} {len(members)} images, {len({one.group for one in members})} groups")
+    print(_effort(profile, len(planned.jobs)))
+    if few := _few_tested(planned):
+        say(f"Warning: {few}")
     for note in planned.notes:
         say(f"Note: {note}")
     for job in planned.jobs:
@@ -147,7 +151,12 @@ def run_job(
 def report(
     run_folder: Annotated[Path, typer.Argument(help="Folder of a run.")],
     signals: Annotated[bool, typer.Option(help="Score whether failed masks would be noticed.")] = True,
-    heatmaps: Annotated[int, typer.Option(min=0, help="Test images to explain; some 20 s each on a CPU.")] = 5,
+    heatmaps: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Test images to explain, a minute or two each on a CPU; 5 unless told, none of fewer than 5."
+        ),
+    ] = None,
     regions: Annotated[
         Path | None, typer.Option(help="Folder of an expert's regions, masks called like the images.")
     ] = None,
@@ -159,16 +168,40 @@ def report(
     """Write the run's report: masks, scores, differences beyond chance, cost, and whether a network is ready."""
     from epistem.app.bench_report import full_report
     from epistem.app.forecast_table import print_json
-    from epistem.app.train import Words
+    from epistem.app.train import AGAIN, Words
 
-    with Words(quiet=as_json) as words, words.stoppable(lambda: "no report was written"):
+    with Words(quiet=as_json) as words, words.stoppable(
+        lambda: f"{run_folder / 'report.html'} has what was done till then, if anything", again=AGAIN
+    ):  # fmt: skip
         page = full_report(
-            run_folder, signals=signals, heatmaps=heatmaps, regions=regions, past=past, told=words.show
-        )
+            run_folder, signals=signals, heatmaps=heatmaps, regions=regions, past=past, told=words.show,
+            said=words.say,
+        )  # fmt: skip
     if as_json:
         print_json({"page": str(page)})
     else:
         print(f"Report: {page}")
+
+
+def _effort(profile: Profile, jobs: int) -> str:
+    """How much is to be trained; how long a step takes is known once the first network learns."""
+    training = profile.training
+    tiles = f"{training.batch_size} tiles of {training.image_size} px"
+    if training.max_steps is None:
+        return f"{jobs} networks × up to {training.max_epochs} epochs; a step has {tiles}"
+    steps = jobs * training.max_steps
+    return f"{jobs} networks × up to {training.max_steps:,} steps = {steps:,} steps of {tiles}"
+
+
+def _few_tested(planned: Plan) -> str:
+    """What so few test images cannot tell; "" where there are enough."""
+    test = planned.split.test
+    groups = len({one.group for one in test})
+    if len(test) == 1:
+        return "there is one test image, so scores have no interval and networks cannot be compared; add images"
+    if groups == 1:
+        return f"all {len(test)} test images are of one group: what is found holds for that specimen only"
+    return ""
 
 
 def _tell_profile(profile: Profile, out: Path, as_json: bool) -> None:
@@ -182,7 +215,7 @@ def _tell_profile(profile: Profile, out: Path, as_json: bool) -> None:
         print(f"{counted.images} images in {counted.groups} groups")
         for name, share in counted.class_share.items():
             print(f"  {name}: {share:.1%} of the pixels")
-    for note in profile.dataset.metadata.notes:
+    for note in profile.notes():
         say(f"Note: {note}")
     lacking = profile.lacking()
     for line in lacking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ from epistem.nets.tiles import shrunk_labels
 from epistem.report.heatmap_figures import Curves, heatmap_figure
 from epistem.trust.heatmap_check import over_images, pointing
 
-PATCH_PX = 32
 Told = Callable[[str, int, int, str], None]
 
 
@@ -39,29 +39,28 @@ def explain_run(
 ) -> Explained:
     """Heatmaps of so many test images, each for one region.
 
-    The region is the largest object of the truth. Pointing asks whether the hottest place lies where an expert said
-    that one must look: `regions`/<image's stem>.png, for a slice of a stack <stem>_<slice>.png.
+    The region is the largest object of the truth, of that at most half a tile around where it is thickest: what is
+    looked at, and so the time, grows with the region. Pointing asks whether the hottest place lies where an expert
+    said that one must look: `regions`/<image's stem>.png, for a slice of a stack <stem>_<slice>.png.
 
     Raises:
         RecordError: the run keeps no weights of the job.
-        SettingsError: no folder of regions, or none in it for these images.
+        SettingsError: no region in the folder for these images.
     """
-    if regions is not None and not regions.is_dir():
-        raise SettingsError(f"--regions {regions}: wanted a folder of masks called like the images; there is none")
     if not (job_folder(run, job) / MODEL).is_file():
         raise RecordError(f"{job} has no weights in {run}; run it again without --no-models, or leave --heatmaps out")
     network = open_segmenter(job_folder(run, job))
     made, points = {}, []
     chosen = _spread(load_part(profile, plan.split.test), images)
     for number, one in enumerate(chosen, 1):
-        if (region := _largest(one.seen.labels)) is None:
+        if (region := _largest(one.seen.labels, network.tile_px // 2)) is None:
             continue
         asked = _asked(network, one, region)
-        made[one.name] = explain(asked, kernel="blur", patch_px=PATCH_PX, check=True, told=lambda done, of: None)
+        paced = partial(told, f"Heatmap {number} of {len(chosen)}, pass")
+        made[one.name] = explain(asked, kernel="blur", patch_px=None, check=True, told=paced)
         drawn = None if regions is None else regions / _mask_name(one.name)
         if drawn is not None and drawn.is_file():
             points.append(pointing(made[one.name].heat.values, _drawn(drawn, one, network.shrink)))
-        told("Heatmaps, image", number, len(chosen), one.name)
     if regions is not None and not points:
         raise SettingsError(f"{regions} holds no mask of the images explained: {', '.join(made)}")
     return Explained({name: _figure(one) for name, one in made.items()}, _alignment(list(made.values()), points))
@@ -83,11 +82,17 @@ def _asked(network: Trained, one: Scored, region: NDArray[np.bool_]) -> Asked:
     return Asked(predictor(network.network), one.seen.image, region, which, reach, what)
 
 
-def _largest(labels: NDArray[np.int16]) -> NDArray[np.bool_] | None:
+def _largest(labels: NDArray[np.int16], side_px: int) -> NDArray[np.bool_] | None:
+    """The largest part, no more of it than a square of that side around the place deepest inside."""
     parts, n = ndimage.label(labels > 0)
     if not n:
         return None
-    region: NDArray[np.bool_] = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    whole = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    depth = ndimage.distance_transform_edt(np.pad(whole, 1))[1:-1, 1:-1]
+    row, col = np.unravel_index(int(depth.argmax()), whole.shape)
+    near = tuple(slice(max(0, int(at) - side_px // 2), int(at) + -(-side_px // 2)) for at in (row, col))
+    region: NDArray[np.bool_] = np.zeros(whole.shape, bool)
+    region[near] = whole[near]
     return region
 
 

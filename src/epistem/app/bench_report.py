@@ -14,6 +14,7 @@ from PIL import Image
 
 from epistem import __version__
 from epistem.bench.advise import Advice, advise
+from epistem.bench.arms import LEAST_GROUPS
 from epistem.bench.images import load_part, recorded
 from epistem.bench.meta import training_meta
 from epistem.bench.plan import Plan, load_plan
@@ -23,10 +24,12 @@ from epistem.bench.scoring import IGNORED, training_weights
 from epistem.bench.signals import mask_signals
 from epistem.bench.store import FOUND, JobRecord, job_folder, jobs_table, read_scores, records
 from epistem.bench.study import quality_table
-from epistem.core import EpistemError, RecordError
+from epistem.core import EpistemError, RecordError, SettingsError
 from epistem.report.export import write_text
+from epistem.report.words import counted
 from epistem.segment.metrics import confusion
 from epistem.segment.summary import micro_pixel
+from epistem.trust.heatmap_check import LEAST_IMAGES
 
 PAGE = "report.html"
 
@@ -35,38 +38,66 @@ def write_report(run: Path, **more: Any) -> Path:
     """The page of a run; with `more`, what else `BenchResults` holds.
 
     Raises:
-        RecordError: no run, nothing done in it, or the page cannot be written.
+        SettingsError: no run.
+        RecordError: nothing done in it, or the page cannot be written.
     """
     write_text(run / PAGE, report(read_results(run, **more)))
     return run / PAGE
 
 
 def full_report(
-    run: Path, *, signals: bool, heatmaps: int, regions: Path | None, past: Path | None,
-    told: Callable[[str, int, int, str], None],
+    run: Path, *, signals: bool, heatmaps: int | None, regions: Path | None, past: Path | None,
+    told: Callable[[str, int, int, str], None], said: Callable[[str], None],
 ) -> Path:  # fmt: skip
-    """The page with all that can be asked of a run.
+    """The page with all that can be asked of a run; written first without what takes long, and again with it.
 
     Args:
         run: its folder.
         signals: whether failed masks would be noticed.
-        heatmaps: of so many test images.
+        heatmaps: of so many test images; None: of `LEAST_IMAGES`, none where there are fewer, as their test could
+            then not decide.
         regions: folder of an expert's masks for them.
         past: folder of a study, for advice; the one that comes with epistem if None, and where there is none, none.
         told: how far it is.
+        said: a line for people.
     """
+    if regions is not None and not regions.is_dir():
+        raise SettingsError(f"--regions {regions}: wanted a folder of masks called like the images; there is none")
     profile, plan, _ = open_run(run)
-    more: dict[str, Any] = {"advice": _advice(profile, plan, past)}
+    wanted, why = _heatmaps_of(len(plan.split.test), heatmaps, asked=regions is not None)
+    more: dict[str, Any] = {"advice": _advice(profile, plan, past), "no_heatmaps": why}
+    best = best_job(read_results(run)) if wanted else None
+    page = write_report(run, **more)
     if signals:
         told("Mask signals", 0, 1, "")
         more["typicality"], more["untypical_found"] = mask_signals(profile, plan, _found(run, profile, plan))
-    best = best_job(read_results(run)) if heatmaps else None
+        told("Mask signals", 1, 1, "")
+        page = write_report(run, **more)
     if best is not None:
         from epistem.app.bench_explain import explain_run
 
-        found = explain_run(run, profile, plan, best, images=heatmaps, regions=regions, told=told)
+        said(f"{page} is there, without heatmaps; they are made now.")
+        found = explain_run(run, profile, plan, best, images=wanted, regions=regions, told=told)
         more |= {"heatmaps": found.pictures, "alignment": found.alignment}
-    return write_report(run, **more)
+        page = write_report(run, **more)
+    elif heatmaps is None:
+        said(why)
+    return page
+
+
+def _heatmaps_of(images: int, wanted: int | None, *, asked: bool) -> tuple[int, str]:
+    """How many test images to explain, and what stands in the page as long as there are none."""
+    late = (
+        "Not there yet: heatmaps were still being made when this page was written; `epistem bench report` makes them."
+    )
+    if wanted == 0:
+        return 0, "Not asked: --heatmaps 0."
+    if wanted is None and images < LEAST_IMAGES and not asked:
+        return 0, (
+            f"No heatmaps were made: there are {counted(images, 'test image')}, and the test whether heatmaps hold "
+            f"needs {LEAST_IMAGES} to decide. --heatmaps {images} makes them all the same."
+        )
+    return (LEAST_IMAGES if wanted is None else wanted), late
 
 
 def _found(run: Path, profile: Profile, plan: Plan) -> dict[str, NDArray[np.int16]]:
@@ -115,10 +146,11 @@ def open_run(run: Path) -> tuple[Profile, Plan, list[JobRecord]]:
     """Profile, plan and what is done.
 
     Raises:
-        RecordError: no run, or nothing done in it.
+        SettingsError: no run.
+        RecordError: nothing done in it.
     """
     if not (run / "plan.json").is_file():
-        raise RecordError(
+        raise SettingsError(
             f"{run} is no run: it has no plan.json; make one with `epistem bench run PROFILE --out {run}`"
         )
     profile, plan = load_profile(run / "profile.json"), load_plan(run / "plan.json")
@@ -153,7 +185,10 @@ def _pooled(profile: Profile, plan: Plan, found: Mapping[str, Path]) -> pd.DataF
         ]
     except EpistemError:
         return None
-    groups = [member.group for member in plan.split.test]
+    members = plan.split.test
+    # Of fewer nothing can be drawn: images then stand for themselves, as in `arms.comparable`.
+    many = len({member.group for member in members}) >= LEAST_GROUPS
+    groups = [member.group if many else member.image_id for member in members]
     return micro_pixel(counts, classes, weights=weights, background=classes[0], groups=groups)
 
 

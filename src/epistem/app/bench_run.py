@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from epistem.app.terminal import say
+from epistem.report.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,8 @@ def run_planned(
     for note in plan.notes:
         say(f"Note: {note}")
     tracker = _tracker(out) if track else None
+    for name, step in _begun(plan, out, jobs):
+        say(f"{name} was stopped before; it goes on from step {step}.")
     with Words(quiet=as_json) as words, words.stoppable(lambda: f"jobs that are done are kept in {out}"):
 
         def progress(done: int, of: int, one: JobRecord | JobFailure) -> None:
@@ -74,6 +77,16 @@ def run_planned(
         raise typer.Exit(SOME_FAILED)
 
 
+def _begun(plan: Plan, out: Path, wanted: Sequence[str] | None) -> list[tuple[str, int]]:
+    """Networks that a run that was stopped, or killed, left half-way, and the step they go on from."""
+    from epistem.bench.store import finished, job_folder
+    from epistem.nets.runs import steps_done
+
+    asked = plan.jobs if wanted is None else [plan.job(one) for one in wanted]
+    found = [(job.name, steps_done(job_folder(out, job.id))) for job in asked if finished(out, job) is None]
+    return [(name, step) for name, step in found if step]
+
+
 def means_of(scores: pd.DataFrame, primary: str) -> pd.DataFrame:
     """Mean of the primary metric by network, best first, with its seeds and their standard deviation."""
     from epistem.bench.arms import LOWER, of_metric
@@ -91,11 +104,13 @@ def _said(plan: Plan, one: JobRecord | JobFailure) -> str:
     name = plan.job(one.job).name
     if not isinstance(one, JobRecord):
         return f"{name} failed: {one.why}"
-    return f"{name}: {one.validated} at step {one.best_step} of {one.steps}, {one.seconds:.0f} s"
+    short = ", UNDERTRAINED" if one.undertrained else ""
+    return f"{name}: {one.validated} at step {one.best_step} of {one.steps}, {one.seconds:.0f} s{short}"
 
 
 def _tell(profile: Profile, plan: Plan, outcome: Outcome, out: Path, as_json: bool) -> None:
     from epistem.app.forecast_table import print_json
+    from epistem.app.segment import model_file
     from epistem.bench.store import read_scores
 
     means = means_of(read_scores(out, outcome.records), profile.task.primary) if outcome.records else None
@@ -113,10 +128,15 @@ def _tell(profile: Profile, plan: Plan, outcome: Outcome, out: Path, as_json: bo
         say(f"{plan.job(failure.job).name}: {failure.why}")
     if random := sorted({one.encoder for one in outcome.records if one.weights == "none"}):
         say(f"{', '.join(random)} began from RANDOM weights: expect less than from pretrained ones.")
-    if profile.training.undertrained:
-        say("The profile calls this training too short: its results are marked UNDERTRAINED.")
+    for why in dict.fromkeys(one.undertrained_why for one in outcome.records if one.undertrained):
+        n = sum(one.undertrained and one.undertrained_why == why for one in outcome.records)
+        reason = f": {why}" if why else ""
+        say(f"{n} of {counted(len(outcome.records), 'network')} UNDERTRAINED, outside every ranking{reason}.")
     if means is not None:
         _print_means(means, profile.task.primary, len(plan.split.test))
+    if any(one.model for one in outcome.records):
+        print(f"epistem segment --model {out} takes the highest on validation, whatever the test images say:\n  "
+              f"{model_file(out)[1]}")  # fmt: skip
     before = f", {outcome.reused} of them before" if outcome.reused else ""
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
     print(f"{len(outcome.records)} networks done{before}{failed}: {out}\nNext: epistem bench report {out}")

@@ -1,5 +1,5 @@
 """The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
-`explain`, `reproduce`, `formats`.
+`explain`, `atoms`, `reproduce`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epistem import __version__
+from epistem.app.atoms_cli import atoms
 from epistem.app.bench_cli import benching
 from epistem.app.forecast_cli import forecasting
 from epistem.app.options import Device, Json, Workers
@@ -245,6 +246,7 @@ app.add_typer(training, name="train")
 app.add_typer(forecasting, name="forecast")
 app.add_typer(reproducing, name="reproduce")
 app.add_typer(benching, name="bench")
+app.add_typer(atoms, name="atoms")
 app.command()(segment)
 app.command()(explain)
 training.command("segmenter")(train_segmenter)
@@ -335,14 +337,15 @@ def _end(parent: int, number: int, _frame: object) -> None:
 
 
 def main() -> None:
-    """Run the command line; an EpistemError is one line and exit code 2."""
+    """Run the command line; an EpistemError is a line, or one a field to correct, and exit code 2."""
     signal.signal(signal.SIGTERM, partial(_end, os.getpid()))
     try:
         app()
     except EpistemError as error:
-        why = " ".join(str(error).split())
-        say(f"epistem: {why}")
+        first, *more = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()] or [""]
+        say("\n  ".join([f"epistem: {first}{':' if more else ''}", *more]))
         if "--json" in sys.argv:
+            why = f"{first}: {'; '.join(more)}" if more else first
             print(json.dumps({"error": why}, ensure_ascii=False))
         sys.exit(SOME_FAILED if isinstance(error, RecordError) else USAGE)
     except KeyboardInterrupt:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from epistem.core import Micrograph, MicrographSeries, RecordError, SettingsErro
 from epistem.imaging import read
 from epistem.report.export import write_text, written_whole
 from epistem.report.heatmap_figures import Curves, heatmap_figure
-from epistem.trust.counterfactual import Heatmap, How, MinimalChange, Predict, heatmap, minimal_change
-from epistem.trust.heatmap_check import Deletion, deletion
+from epistem.trust.counterfactual import Heatmap, How, MinimalChange, Predict, heatmap, minimal_change, window_of
+from epistem.trust.heatmap_check import SHARES, Deletion, deletion
 from epistem.trust.regions import detector_predict, object_region, polygon_region
 
 Mask = NDArray[np.bool_]
-Told = Callable[[int, int], None]
+Told = Callable[[int, int, str], None]
+"""Passes done, of how many about, and how long it still takes."""
 # The detector sees 448 px far, a little; what an object's score hangs on is nearer, and passes cost by the area.
 _DETECTOR_REACH_PX = 96
 PLACES = 39  # the smallest p is then 1/40
+PATCHES_PX = (32, 48, 64, 96, 128)
+# What a map and its test may cost if nobody says how large patches are: two minutes of lite0 + U-Net on a CPU.
+AFFORD_PX = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +104,8 @@ def ask_model(path: Path, file: Path, roi: str, class_name: str | None) -> Asked
         else _most(network.probability(image, micrograph.shape)[:, :: network.shrink, :: network.shrink], region)
     )
     what = f"class {classes[which]} by {network.card['what']}"
-    return Asked(predict, image, region, which, network.tile_px, what)
+    # A window as wide as in training is all that the network ever sees at once.
+    return Asked(predict, image, region, which, network.tile_px // 2, what)
 
 
 def ask_detector(path: Path, which: int) -> Asked:
@@ -116,18 +122,81 @@ def ask_detector(path: Path, which: int) -> Asked:
     return Asked(predict, image, region, 1, _DETECTOR_REACH_PX, what, least_score(detector))
 
 
-def explain(asked: Asked, *, kernel: str, patch_px: int, check: bool, told: Told) -> Explanation:
-    """The heatmap of the region, tested by deletion, and the smallest change that halves the answer."""
+def explain(asked: Asked, *, kernel: str, patch_px: int | None, check: bool, told: Told) -> Explanation:
+    """The heatmap of the region, tested by deletion, and the smallest change that halves the answer.
+
+    `patch_px` None is the smallest of `PATCHES_PX` that costs no more than `AFFORD_PX`.
+    """
     if kernel == "swap":
         raise SettingsError("swap needs another image to take texture from, which a command cannot give; take blur")
-    how = How(of_class=asked.of_class, kernel=kernel, patch_px=patch_px, reach_px=asked.reach_px)
-    heat = heatmap(asked.predict, asked.image, asked.region, how=how, told=told)
+    base = How(of_class=asked.of_class, kernel=kernel, reach_px=asked.reach_px)
+    how = replace(base, patch_px=affordable(asked.region, base, check) if patch_px is None else patch_px)
+    predict = _Paced(asked.predict, passes(asked.region, how, check), told)
+    heat = heatmap(predict, asked.image, asked.region, how=how)
+    if check:
+        predict.left(_test_passes())
     try:
-        fall = deletion(asked.predict, heat, places=PLACES, least=asked.least) if check else None
-        change = minimal_change(asked.predict, heat, least=asked.least) if check else None
+        fall = deletion(predict, heat, places=PLACES, least=asked.least) if check else None
+        change = minimal_change(predict, heat, least=asked.least) if check else None
     except SettingsError:  # the class is nowhere in the region: nothing can be taken away
         fall = change = None
+    predict.left(0)
     return Explanation(asked.image[0], heat, fall, change, asked.what)
+
+
+def affordable(region: Mask, how: How, check: bool) -> int:
+    """Edge of the smallest patches that a map of the region can afford [px]; the largest that fit, if none can."""
+    rows, cols = looked_at(region, how)
+    side = min(rows, cols)
+    fit = [one for one in PATCHES_PX if one <= side // 2] or [max(8, side // 2 // 8 * 8)]
+    cheap = (one for one in fit if passes(region, replace(how, patch_px=one), check) * rows * cols <= AFFORD_PX)
+    return next(cheap, fit[-1])
+
+
+def passes(region: Mask, how: How, check: bool) -> int:
+    """About how many passes of the network a map and its test take."""
+    rows, cols = (-(-max(size - how.patch_px, 0) // how.stride) + 1 for size in looked_at(region, how))
+    # The tenth that matters most is looked at again, at sixteen times as many places.
+    return 1 + round(2.6 * rows * cols) + (_test_passes() if check else 0)
+
+
+def looked_at(region: Mask, how: How) -> tuple[int, int]:
+    """Rows and columns of the part of the image that a map is made of [px]."""
+    rows, cols = window_of(region, how)
+    return rows.stop - rows.start, cols.stop - cols.start
+
+
+def _test_passes() -> int:
+    """Of the deletion, and about those of the smallest change."""
+    return (PLACES + 2) * len(SHARES) + 30
+
+
+class _Paced:
+    """A predictor that tells how many passes it has made and, from those, how long the rest takes."""
+
+    def __init__(self, predict: Predict, of: int, told: Told) -> None:
+        self.predict, self.of, self.told = predict, of, told
+        self.done, self.begun = 0, time.monotonic()
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer = self.predict(images)
+        self.done += len(images)
+        self.left(max(self.of - self.done, 1))
+        return answer
+
+    def left(self, passes: int) -> None:
+        """So many are still to come."""
+        self.of = self.done + passes
+        seconds = (time.monotonic() - self.begun) / max(self.done, 1) * passes
+        self.told(self.done, self.of, f"about {_span(seconds)} left")
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(42.4), _span(130)
+    ('42 s', '2 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def write_explanation(made: Explanation, out: Path) -> dict[str, Any]:
@@ -181,6 +250,8 @@ def region_of(text: str, shape: tuple[int, int]) -> Mask:
         numbers = [float(one) for one in re.findall(r"-?[\d.]+", text)]
         return polygon_region(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
     path = Path(text)
+    if not path.is_file() and (path.suffix or len(path.parts) > 1) and "," not in text:
+        raise SettingsError(f"--roi {text}: there is no such file; give a mask file or corners 'row,col row,col …'")
     if not path.is_file():
         raise SettingsError(f"--roi is a mask file or corners 'row,col row,col row,col', not {text!r}")
     try:

@@ -52,7 +52,9 @@ def run_study(out: Path, data: Path, *, budget_s: float, steps: int, device: str
     """
     from epistem.bench.run import run_plan
 
-    failed, until, todo = 0, time.monotonic() + budget_s, list(_todo(out, data, steps))
+    words.say("Reading the images of all data sets first; the minutes count from the first network on.")
+    failed, todo = 0, list(_todo(out, data, steps))
+    until = time.monotonic() + budget_s
     jobs = [(run, profile, plan, job) for run, profile, plan in todo for job in plan.jobs]
     for number, (run, profile, plan, job) in enumerate(jobs, 1):
         if time.monotonic() > until:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from epistem.bench.plan import load_plan
 from epistem.bench.store import records
-from epistem.core import RecordError
+from epistem.core import RecordError, SettingsError
 from epistem.nets.segment_use import MODEL
 
 
@@ -17,14 +17,15 @@ def model_file(path: Path) -> tuple[Path, str]:
         path: a .safetensors file, a job's folder, or a run: of a run the network that scored highest on validation.
 
     Raises:
-        RecordError: nothing there that can be used.
+        SettingsError: neither of these.
+        RecordError: a run without a network that is trained and kept.
     """
     if path.is_file():
         return path, f"Network: {path}"
     if (path / MODEL).is_file():
         return path / MODEL, f"Network: {path / MODEL}"
     if not (path / "plan.json").is_file():
-        raise RecordError(
+        raise SettingsError(
             f"{path} is no run, no job and no .safetensors file; make a run with `epistem bench run`, or train one "
             "network with `epistem train segmenter`"
         )
@@ -34,6 +35,8 @@ def model_file(path: Path) -> tuple[Path, str]:
         raise RecordError(f"no network of {path} is trained and kept; run `epistem bench run` without --no-models")
     # Random weights and short trainings compete by the same score: validation decides, not what they began with.
     trained = [one for one in done if not one.undertrained] or done
-    best = max(trained, key=lambda one: float("-inf") if one.best_score is None else one.best_score)
-    score = f"{best.validated}, the highest of {len(done)}"
+    # Of equal ones the last by id, as in the report.
+    best = max(trained, key=lambda one: (float("-inf") if one.best_score is None else one.best_score, one.job))
+    short = ", UNDERTRAINED" if best.undertrained else ""
+    score = f"{best.validated}, the highest of {len(trained)}{short}"
     return path / "jobs" / best.job / MODEL, f"Network: {plan.job(best.job).name} ({score})"

@@ -61,7 +61,7 @@ def segment(
     jobs = make_jobs(list_files(paths, out), settings)
     tell_earlier(earlier(out, jobs), out)
     with Bar(len(jobs), quiet=as_json) as bar:
-        result = run_batch(jobs, settings, out, workers=workers or 1, progress=bar.advance)
+        result = run_batch(jobs, settings, out, workers=workers or 1, progress=bar.advance, stage=bar.stage)
     tell_batch(result, out, as_json=as_json)
     if result.errors:
         raise typer.Exit(SOME_FAILED)
@@ -82,8 +82,18 @@ def explain(
     which: Annotated[
         int | None, typer.Option("--object", min=1, help="Without a model: which object of the shipped detector.")
     ] = None,
-    kernel: Annotated[str, typer.Option(help="What stands in a patch: blur, gauss, mean, inpaint, noise.")] = "blur",
-    patch_px: Annotated[int, typer.Option(min=8, help="Edge of a patch in pixels, a multiple of 8.")] = 32,
+    kernel: Annotated[
+        str,
+        typer.Option(
+            help="What stands in a patch: blur, gauss, mean, inpaint, noise. swap needs a second image: Python only."
+        ),
+    ] = "blur",
+    patch_px: Annotated[
+        int | None,
+        typer.Option(
+            min=8, help="Edge of a patch in pixels, a multiple of 8; larger is faster. By the region unless told."
+        ),
+    ] = None,
     check: Annotated[bool, typer.Option(help="Test the map by deletion, and look for the smallest change.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -93,20 +103,20 @@ def explain(
     from epistem.app.forecast_table import print_json
     from epistem.app.segment import model_file
     from epistem.app.terminal import say
-    from epistem.app.train import Words
+    from epistem.app.train import AGAIN, Words
     from epistem.core import SettingsError
 
-    if model is not None and roi is not None:
-        file, why = model_file(model)
-        say(why)
-        asked = ask_model(image, file, roi, class_name)
-    elif model is None and which is not None:
-        asked = ask_detector(image, which)
-    else:
+    if (model is None) != (roi is None) or (model is None) == (which is None):
         raise SettingsError("wanted --model with --roi, or --object for the shipped detector")
-    with Words(quiet=as_json) as words, words.stoppable(lambda: "nothing is kept"):
+    with Words(quiet=as_json) as words, words.stoppable(lambda: "nothing is kept", again=AGAIN):
+        if model is not None and roi is not None:
+            file, why = model_file(model)
+            say(why)
+            asked = ask_model(image, file, roi, class_name)
+        else:
+            asked = ask_detector(image, which or 1)
         made = look(asked, kernel=kernel, patch_px=patch_px, check=check,
-                    told=lambda done, of: words.show("Changing patch", done, of, ""))  # fmt: skip
+                    told=lambda done, of, more: words.show("Explaining, pass", done, of, more))  # fmt: skip
     told = write_explanation(made, out)
     if as_json:
         print_json({"out": str(out), **told})
@@ -163,15 +173,21 @@ def train_segmenter(
     A run that was stopped goes on where it was: the same command again.
     """
     from epistem.app.bench_run import run_planned
+    from epistem.bench.checked import nearest
     from epistem.bench.folder import profile_from_folder
     from epistem.bench.groups import read_groups
+    from epistem.bench.names import DECODERS, ENCODERS
     from epistem.bench.profile import load_profile, profile_of
+    from epistem.core import UnknownName
 
     if folder.suffix == ".json":
         profile = load_profile(folder)
     else:
         told = None if groups is None else read_groups(groups)
         profile = profile_from_folder(folder, groups=told, scale_bars=False)
+    for option, name, known in (("encoder", encoder, ENCODERS), ("decoder", decoder, DECODERS)):
+        if name not in known:
+            raise UnknownName(f"--{option} {name}: there is none of that name; {nearest(name, known)}")
     values = profile.model_dump(by_alias=True)
     values["model"] |= {"encoders": [encoder], "decoders": [decoder], "weights": [weights]}
     values["training"] |= {

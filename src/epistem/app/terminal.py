@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from epistem.report.words import counted, sentence
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from epistem.app.store import Earlier, ImageRecord
     from epistem.core import Micrograph, MicrographSeries
 
+STOPPED = 130
+_STAGE_S = 10.0
 _TOLD = 20  # images named on the terminal
 
 
@@ -128,12 +133,14 @@ class Bar:
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         self.total, self.quiet = total, quiet
+        self.live, self.said = False, time.monotonic()
 
     def __enter__(self) -> Bar:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
+        self.live = console.is_terminal and not self.quiet
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -146,8 +153,18 @@ class Bar:
         self.progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.progress.stop()
+        if kind is KeyboardInterrupt:  # typer would end it without a word
+            say("Stopped; files that are done are kept. The same command goes on from there.")
+            raise typer.Exit(STOPPED) from None
+
+    def stage(self, what: str) -> None:
+        """What is under way: on the bar, or a line now and then where there is no terminal."""
+        self.progress.update(self.task, description=what)
+        if not self.quiet and not self.live and time.monotonic() - self.said > _STAGE_S:
+            self.said = time.monotonic()
+            say(what)
 
     def advance(self, done: int, _total: int, _outcome: object) -> None:
         """One more file is through."""

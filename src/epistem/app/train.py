@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from epistem.nets.weights import Weights
 
 STOPPED = 130
+GOES_ON, AGAIN = "The same command goes on from there.", "The same command begins again."
 _BAR = 16  # columns
-_EVERY_S = 30.0  # between lines where there is no terminal
+_FIRST_S, _EVERY_S = 5.0, 30.0  # to the first line of a work where there is no terminal, and between lines
 # Of fewer images the spread is not known: two that happen to change alike would give an interval of no width.
 _FEWEST_FOR_INTERVAL = 5
 
@@ -245,6 +246,7 @@ class Words:
             TextColumn("{task.fields[more]}"), console=console, disable=not self.live,
         )  # fmt: skip
         self.tasks: dict[str, Any] = {}
+        self.told_of: set[str] = set()
         self.said = time.monotonic()
 
     def __enter__(self) -> Words:
@@ -255,13 +257,16 @@ class Words:
         self.bar.stop()
 
     @contextmanager
-    def stoppable(self, kept: Callable[[], str]) -> Iterator[None]:
-        """Ctrl-C inside ends the command with exit code 130, and says how far it came and what `kept` tells."""
+    def stoppable(self, kept: Callable[[], str], again: str = GOES_ON) -> Iterator[None]:
+        """Ctrl-C inside ends the command with exit code 130, and says how far it came and what `kept` tells.
+
+        `again` says what the same command does then.
+        """
         try:
             yield
         except KeyboardInterrupt:
             reached = f" after {self.last}" if self.last else ""
-            told = f"Stopped{reached}; {kept()}. The same command goes on from there."
+            told = f"Stopped{reached}; {kept()}. {again}"
             self.say(told)
             if self.quiet:
                 print(json.dumps({"stopped": told}, ensure_ascii=False))
@@ -294,6 +299,8 @@ class Words:
         short = more if len(more) <= room else f"{more[: room - 1]}…"
         self.bar.update(self.tasks[what], completed=done, total=of, more=short)
         now = time.monotonic()
-        if not self.live and not self.quiet and (now - self.said > _EVERY_S or done == of):
+        wait = _EVERY_S if what in self.told_of else _FIRST_S
+        if not self.live and not self.quiet and (now - self.said > wait or done == of):
             self.said = now
+            self.told_of.add(what)
             self.say(f"{what} {done} of {of}{': ' if more else ''}{more}")

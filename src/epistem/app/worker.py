@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from epistem.app.analyze import Analysis, Finder, analyze, shipped_weights, versions
+from epistem.app.analyze import Analysis, Finder, analyze, noise_words, shipped_weights, versions
 from epistem.app.settings import Settings
 from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
 from epistem.core import Instances, Micrograph, Quantity, Reliability
@@ -23,6 +24,7 @@ from epistem.report.export import (
 )
 from epistem.report.overlay import overlay_png
 from epistem.report.render import render_html
+from epistem.report.words import counted
 
 # label, file name: what lies beside the page of each image
 EXPORTS = (
@@ -37,8 +39,13 @@ EXPORTS = (
 )
 
 
-def run_job(job: Job, settings: Settings, results: Path) -> FileRecord:
+Stage = Callable[[str], None]
+
+
+def run_job(job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None) -> FileRecord:
     """Analyse one file, write its folder, and then the record that says the folder is whole.
+
+    `stage` is called with what is under way.
 
     Raises:
         EpistemError: the file cannot be read, or the results cannot be written.
@@ -52,22 +59,24 @@ def run_job(job: Job, settings: Settings, results: Path) -> FileRecord:
     for old in folder.glob("[0-9]*"):
         if old.name.isdigit() and old.is_dir():  # slices of the run before
             shutil.rmtree(old)
+    stage(f"{job.name}: looking for objects")
     analyses = analyze(job.path, settings, find=_loader(job))
     records = []
     for analysis in analyses:
         place = analysis.micrograph.slice
         inside = folder if place is None else folder / f"{place.position:04d}"
-        write_image(analysis, inside)
+        write_image(analysis, inside, lambda what: stage(f"{job.name}: {what}"))
         records.append(_record(analysis, inside.relative_to(results)))
     record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
     write_text(folder / RESULT, record.model_dump_json(indent=1))
     return record
 
 
-def write_image(analysis: Analysis, folder: Path) -> None:
+def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: None) -> None:
     """Everything about one image, in its own folder."""
     folder.mkdir(parents=True, exist_ok=True)
     micrograph, found = analysis.micrograph, analysis.found
+    stage(f"tables and outlines of {counted(len(found), 'object')}")
     write_table(folder / "objects.csv", found)
     write_table(folder / "objects.parquet", columns_of(found))
     write_coco(folder / "objects.coco.json", [(micrograph.name, found)])
@@ -79,9 +88,11 @@ def write_image(analysis: Analysis, folder: Path) -> None:
         exports.remove(("Label image", "labels.tif"))
     else:
         write_labels(folder / "labels.tif", found, calibration=micrograph.calibration)
+    stage("overlay")
     overlay = overlay_png(micrograph, found)
     with written_whole(folder / "overlay.png") as part:
         part.write_bytes(overlay)
+    stage("report")
     report = single_report(
         micrograph,
         found,
@@ -115,7 +126,7 @@ def _record(analysis: Analysis, folder: Path) -> ImageRecord:
         typicality=analysis.reliability.typicality,
         verdict=analysis.reliability.verdict,
         reasons=analysis.reliability.reasons,
-        warnings=micrograph.warnings,
+        warnings=(*micrograph.warnings, *([noise] if (noise := noise_words(analysis.found)) else [])),
         maker=analysis.provenance.maker,
         detector_settings=dict(analysis.provenance.settings["detector"]),
         weights=analysis.provenance.weights,

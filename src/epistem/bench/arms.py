@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from epistem.bench.compare import Scores, gather
@@ -157,7 +158,8 @@ def gathered(table: pd.DataFrame, metric: str, *, seed: int = 0) -> Scores | Non
     if not len(table):
         return None
     better: Literal["higher", "lower"] = "lower" if metric in LOWER else "higher"
-    return gather(table, seeds="crossed" if _reseeded(table) else "averaged", better=better, seed=seed)
+    noise: Literal["averaged", "crossed"] = "crossed" if _reseeded(table) else "averaged"
+    return gather(table, seeds=noise, better=better, seed=seed, ends=(0.0, np.inf if metric in LOWER else 1.0))
 
 
 def _reseeded(table: pd.DataFrame) -> bool:

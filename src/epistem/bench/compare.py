@@ -64,17 +64,20 @@ class Scores:
         seeds: whether the noise is that of images or of seeds too.
         sign: 1 where a higher score is better, −1 where a lower one is.
         coverage: of all intervals made of these, 0 to 1.
+        ends: the least and the highest that a score can be; intervals end there.
     """
 
     datasets: tuple[DatasetScores, ...]
     seeds: Literal["averaged", "crossed"]
     sign: int
     coverage: float
+    ends: tuple[float, float] = (-np.inf, np.inf)
 
 
 def gather(
     table: pd.DataFrame, *, seeds: Literal["averaged", "crossed"] = "crossed",
     better: Literal["higher", "lower"] = "higher", coverage: float = 0.9, draws: int = _DRAWS, seed: int = 0,
+    ends: tuple[float, float] = (-np.inf, np.inf),
 ) -> Scores:  # fmt: skip
     """Means of models and the noise in them.
 
@@ -91,6 +94,7 @@ def gather(
         coverage: of intervals, 0 to 1.
         draws: of the noise.
         seed: of the draws.
+        ends: the least and the highest that a score can be.
 
     Raises:
         RecordError: columns missing, a score twice, an image in two groups, a run without any score, or no image that
@@ -105,7 +109,7 @@ def gather(
     grouped = table if "group" in table else table.assign(group=table["image"])
     rng = np.random.default_rng(seed)
     parts = [_dataset(str(name), part, seeds, draws, rng) for name, part in grouped.groupby("dataset")]
-    return Scores(tuple(parts), seeds, 1 if better == "higher" else -1, coverage)
+    return Scores(tuple(parts), seeds, 1 if better == "higher" else -1, coverage, ends)
 
 
 def model_means(scores: Scores) -> pd.DataFrame:
@@ -141,13 +145,23 @@ def differences(scores: Scores) -> pd.DataFrame:
         for a, b in combinations(range(len(one.models)), 2):
             seen = float(one.mean[a] - one.mean[b])
             noise = None if one.noise is None else one.noise[:, a] - one.noise[:, b]
-            low, high = _ends(seen, noise, scores.coverage)
+            low, high = _ends(seen, noise, scores.coverage, _of_differences(scores.ends))
             rows.append([one.name, one.models[a], one.models[b], seen, low, high, _p(seen, noise)])
     table = pd.DataFrame(rows, columns=["dataset", "model_a", "model_b", "difference", "low", "high", "p"])
     table.insert(6, "coverage", scores.coverage)
     table["p_holm"] = holm(table["p"].to_numpy(float))
     sizes = pd.DataFrame([(d.name, d.groups, d.images, d.left_out) for d in scores.datasets])
     return table.merge(sizes.set_axis(["dataset", "groups", "images", "left_out"], axis=1), on="dataset")
+
+
+def alike(scores: Scores, model: str, *, level: float = 0.05) -> set[str]:
+    """Models that chance does not tell from one, after Holm's correction over all pairs; of one dataset or several.
+
+    A pair whose p is not known (one group) is not told apart.
+    """
+    table = differences(scores)
+    same = table[~(table["p_holm"] < level)]
+    return set(same["model_b"][same["model_a"] == model]) | set(same["model_a"][same["model_b"] == model])
 
 
 def by_context(scores: Scores, context: Mapping[str, str]) -> pd.DataFrame:
@@ -289,7 +303,8 @@ def _over(datasets: Sequence[DatasetScores], models: Sequence[str]) -> tuple[Flo
 
 def _means(models: Sequence[str], mean: Floats, noise: Floats | None, scores: Scores) -> pd.DataFrame:
     ends = [
-        _ends(float(value), None if noise is None else noise[:, i], scores.coverage) for i, value in enumerate(mean)
+        _ends(float(value), None if noise is None else noise[:, i], scores.coverage, scores.ends)
+        for i, value in enumerate(mean)
     ]
     table = pd.DataFrame({"model": list(models), "value": mean})
     table["low"], table["high"] = np.array(ends, float).reshape(-1, 2).T
@@ -300,11 +315,18 @@ def _means(models: Sequence[str], mean: Floats, noise: Floats | None, scores: Sc
     return table
 
 
-def _ends(value: float, noise: Floats | None, coverage: float) -> tuple[float, float]:
+def _ends(
+    value: float, noise: Floats | None, coverage: float, ends: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
     if noise is None:
         return np.nan, np.nan
     interval = percentile_interval(value, value + noise, coverage=coverage)
-    return interval.low, interval.high
+    return max(interval.low, ends[0]), min(interval.high, ends[1])
+
+
+def _of_differences(ends: tuple[float, float]) -> tuple[float, float]:
+    """How far apart two such scores can be."""
+    return ends[0] - ends[1], ends[1] - ends[0]
 
 
 def _p(seen: float, noise: Floats | None) -> float:

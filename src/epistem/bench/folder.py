@@ -37,6 +37,9 @@ AGREE = 0.02
 """Pixel sizes of one data set that differ by more, relatively, are not one pixel size; read from scale bars they
 scatter by about half of that."""
 
+RARE = 0.01
+"""A class on a smaller share of the pixels may be a mark for pixels to ignore."""
+
 _SIZES = 5  # listed of all that there are
 _MODALITIES = {"SEM": "SEM", "TEM": "TEM", "STEM": "STEM", "AFM": "AFM"}
 
@@ -75,7 +78,7 @@ def profile_from_folder(
     seen = _Survey(len(task.classes))
     for pair in found.pairs:
         seen.add(pair, read_example(profile, pair, folder))
-    facts = [_facts(folder / image, scale_bars) for image in dict.fromkeys(pair.image for pair in found.pairs)]
+    facts = [_facts(folder, image, scale_bars) for image in dict.fromkeys(pair.image for pair in found.pairs)]
     resolution, scale_notes = _resolution(facts)
     told = [*layout.notes, *notes, found.note, *seen.notes(task), *scale_notes, *_drawn(facts)]
     metadata = Metadata(
@@ -107,13 +110,13 @@ def _task(folder: Path, layout: Layout, mask_kind: MaskKind | None) -> tuple[Tas
         kind, values = kind_of((Path(mask), mask_of(folder / mask)) for mask in masks)
     if kind == "instances":
         note = "masks hold numbered objects" + (", by the look of them" if mask_kind is None else "")
-        note += "; all are one class, 'object': give it its name in task.classes"
+        note += "; all are one class"
         return Task(classes=(Class(name="background"), Class(name="object")), mask_kind="instances"), [note]
     if len(values) < 2:
         raise RecordError(f"all {len(masks)} masks hold {values[0]} throughout; there is nothing to tell apart")
     names = _class_names(values)
     classes = tuple(Class(name=name, values=(value,)) for name, value in zip(names, values, strict=True))
-    notes = [f"class names are placeholders ({', '.join(names)}); name them in task.classes, the background first"]
+    notes = []
     if 255 in values[3:]:
         notes.append("value 255 often marks pixels to ignore; if it does here, move it to task.ignore_values")
     if kind == "values" and len(values) > 4 and values == list(range(len(values))):
@@ -246,6 +249,7 @@ class _Survey:
             found.append(
                 f"{len(self.same)} pictures are there twice, in one group: {' = '.join(self.same[0])} for one"
             )
+        found += self._rare(task)
         if len(self.sizes) > _SIZES:
             areas = sorted(self.sizes, key=lambda size: size[0] * size[1])
             small, large = (f"{rows} × {cols}" for rows, cols in (areas[0], areas[-1]))
@@ -256,21 +260,35 @@ class _Survey:
             found.append(f"{self.twice} pixels lie in polygons of two classes; the smaller polygon is on top")
         return found
 
+    def _rare(self, task: Task) -> list[str]:
+        """Values beside the two most frequent on so few pixels that they may be no class."""
+        if task.mask_kind not in ("values", "colours") or len(task.classes) < 3 or not self.pixels.any():
+            return []
+        shares = self.pixels / self.pixels.sum()
+        return [
+            f"{one.name} (mask value {one.values[0]}) is on {share:.1%} of the pixels; if it marks pixels to ignore, "
+            "take it out of task.classes and write its value into task.ignore_values"
+            for one, share in zip(task.classes, shares, strict=True)
+            if share < RARE and one.values
+        ]
+
 
 @dataclass(frozen=True)
 class _Facts:
+    name: str
     calibration: Calibration | None
     context: Context
     masked_share: float
 
 
-def _facts(path: Path, scale_bars: bool) -> _Facts:
+def _facts(folder: Path, name: str, scale_bars: bool) -> _Facts:
+    path = folder / name
     if not scale_bars:
         image = frames_of(path)[0].channels[0]
-        return _Facts(image.calibration, image.context, 0.0)
+        return _Facts(name, image.calibration, image.context, 0.0)
     found = read(path)
     image = found if isinstance(found, Micrograph) else found.slices[0]
-    return _Facts(image.calibration, image.context, 1 - image.valid_fraction)
+    return _Facts(name, image.calibration, image.context, 1 - image.valid_fraction)
 
 
 def _agreed(facts: Sequence[_Facts], name: str) -> str | None:
@@ -287,9 +305,15 @@ def _resolution(facts: Sequence[_Facts]) -> tuple[Resolution | None, list[str]]:
     low, high = float(sizes_nm.min()), float(sizes_nm.max())
     span = f"{low:.3g} nm" if high / low - 1 <= AGREE else f"{low:.3g} to {high:.3g} nm"
     if len(known) < len(facts):
-        return None, [f"{len(known)} of {len(facts)} images have a pixel size ({span}); the others are unknown"]
+        return None, [
+            f"{len(known)} of {len(facts)} images have a pixel size ({span}), the others none; a profile holds one "
+            "for all, so none is kept: write it in dataset.resolution if it is the same for all"
+        ]
     if high / low - 1 > AGREE:
-        return None, [f"pixel sizes differ, {span}; one network sees objects at different sizes"]
+        return None, [
+            f"pixel sizes differ, {span}; a profile holds one for all, so they are not kept, and one network sees "
+            "objects at different sizes"
+        ]
     if not all(calibration.is_square for calibration in known):
         return None, ["pixels are not square; dataset.resolution has one side only"]
     nm = float(np.median(sizes_nm))
@@ -298,10 +322,11 @@ def _resolution(facts: Sequence[_Facts]) -> tuple[Resolution | None, list[str]]:
 
 
 def _drawn(facts: Sequence[_Facts]) -> list[str]:
-    n = sum(one.masked_share > 0 for one in facts)
-    if not n:
+    names = [one.name for one in facts if one.masked_share > 0]
+    if not names:
         return []
     return [
-        f"{n} of {len(facts)} images have a data strip, a scale bar or colours drawn into them; cut them off, or "
-        "mark those pixels in the masks with a value in task.ignore_values"
+        f"{len(names)} of {len(facts)} images have a data strip, a scale bar or colours drawn into them "
+        f"({', '.join(names[:3])}{'…' if len(names) > 3 else ''}); cut them off, or mark those pixels in the masks "
+        "with a value in task.ignore_values"
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from epistem.bench.profile import Class, Profile
+from epistem.bench.profile import Class, Profile, is_placeholder
 
 # Earlier ones are taken out of the text first: STEM holds TEM in its long form, FIB-SEM holds SEM.
 _MODALITIES = {
@@ -79,7 +79,8 @@ def profile_from_text(text: str, onto: Profile | None = None) -> Profile:
 
     Returns:
         Objective, modality and classes filled in. With two modalities in the text none is taken. Classes have no mask
-        values yet, but where `onto` has two classes with placeholder names, and the text names one thing, that is it.
+        values yet, but where `onto` has as many classes with placeholder names beside the background as the text
+        names things, these are they, in the order of the mask values.
     """
     profile = onto or Profile()
     words = " ".join(text.split())
@@ -90,16 +91,43 @@ def profile_from_text(text: str, onto: Profile | None = None) -> Profile:
     updates: dict[str, object] = {} if task.objective is not None or not words else {"objective": words}
     if things := _things(words):
         updates |= _classes(profile, things)
-    return profile.model_copy(update={"task": task.model_copy(update=updates), "dataset": dataset})
+    made = profile.model_copy(update={"task": task.model_copy(update=updates), "dataset": dataset})
+    return _told_apart(_recounted(made, profile), things)
 
 
 def _classes(profile: Profile, things: list[str]) -> dict[str, object]:
     there = profile.task.classes
     if not there:
         return {"classes": tuple(Class(name=name) for name in ("background", *things))}
-    if len(there) == 2 and len(things) == 1 and there[1].name in ("foreground", "object"):
-        return {"classes": (there[0], there[1].model_copy(update={"name": things[0]}))}
+    if len(there) == len(things) + 1 and all(is_placeholder(one.name) for one in there[1:]):
+        named = (one.model_copy(update={"name": name}) for one, name in zip(there[1:], things, strict=True))
+        return {"classes": (there[0], *named)}
     return {}
+
+
+def _recounted(made: Profile, before: Profile) -> Profile:
+    """The shares of the pixels under the classes' new names."""
+    counted = before.dataset.metadata.counted
+    if counted is None or len(made.task.classes) != len(before.task.classes):
+        return made
+    new = {a.name: b.name for a, b in zip(before.task.classes, made.task.classes, strict=True)}
+    shares = {new.get(name, name): share for name, share in counted.class_share.items()}
+    return _with_metadata(made, counted=counted.model_copy(update={"class_share": shares}))
+
+
+def _told_apart(made: Profile, things: list[str]) -> Profile:
+    """With a note where the text names things, and which class is which is not clear."""
+    open_ones = [one.name for one in made.task.classes if is_placeholder(one.name)]
+    if not things or not open_ones:
+        return made
+    note = f"the text names {', '.join(things)}, the masks have {', '.join(open_ones)}: which is which is for you to "
+    note += "write in task.classes; values that mark pixels to ignore go to task.ignore_values"
+    return _with_metadata(made, notes=(*made.dataset.metadata.notes, note))
+
+
+def _with_metadata(profile: Profile, **values: object) -> Profile:
+    metadata = profile.dataset.metadata.model_copy(update=values)
+    return profile.model_copy(update={"dataset": profile.dataset.model_copy(update={"metadata": metadata})})
 
 
 def _things(text: str) -> list[str]:

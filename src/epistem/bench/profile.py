@@ -293,7 +293,8 @@ class Training(Part):
         shrink: blocks of so many pixels a side become one before anything is learned; answers are enlarged again and
             scored at the size of the image.
         precision: of the losses; bfloat16 is faster on new processors and GPUs.
-        undertrained: said of trainings known to be too short; their results stand outside rankings.
+        undertrained: said of trainings known to be too short; their results stand outside rankings. Trainings are
+            also found to be so (`undertrained.too_short`).
         val_tiles: at most so many tiles, evenly over the validation images, choose the checkpoint.
         seeds: of weights, order and augmentation; one job each.
     """
@@ -341,6 +342,16 @@ class Profile(Part):
     def lacking(self) -> list[str]:
         """What must be filled in before jobs can be planned, as "field: what to do"."""
         return list(_lacking(self))
+
+    def notes(self) -> tuple[str, ...]:
+        """What was noted when the profile was made, and what is still to be named now."""
+        # Profiles of before kept this one, whatever the classes were called later.
+        kept = [note for note in self.dataset.metadata.notes if not note.startswith("class names are placeholders")]
+        names = [one.name for one in self.task.classes]
+        if any(is_placeholder(name) for name in names):
+            kept.insert(0, f"class names are placeholders ({', '.join(names)}); name them in task.classes, the "
+                        "background first")  # fmt: skip
+        return tuple(kept)
 
     def folder(self) -> Path:
         """Where the files lie; `~` and `$NAME` in the root are filled in.
@@ -394,6 +405,15 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema of a profile, for editors and other tools."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:{SCHEMA.replace('/', ':')}"}
     return dialect | Profile.model_json_schema(by_alias=True)
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether a class is called so only because nobody named it.
+
+    >>> is_placeholder("class 2"), is_placeholder("pore")
+    (True, False)
+    """
+    return name in ("foreground", "object") or re.fullmatch(r"class \S+", name) is not None
 
 
 def _lacking(profile: Profile) -> Iterator[str]:

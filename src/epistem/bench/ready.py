@@ -1,11 +1,12 @@
 """Whether a segmentation network is ready for use, to be revised, or whether that is not known.
 
 ========  =====================================================================================================
+masks     no more than half of the tiles of the test images have a found mask unlike true ones
 signals   every detector the profile names reaches its AUROC and F1
 heatmaps  aligned: pointing ≥ 0.7, or a deletion gap > 0 with p < 0.05
 ========  =====================================================================================================
 
-Ready needs both. One that fails is reason to revise; what was not asked is not known, and never ready.
+Ready needs all. One that fails is reason to revise; what was not asked is not known, and never ready.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import pandas as pd
 from epistem.bench.profile import QualityControl
 from epistem.core import RecordError
 from epistem.report.document import finite
-from epistem.report.words import counted, number, p_value
+from epistem.report.words import counted, number, p_value, percent
 
 NAMES = {"gmm": "GMM", "kde": "KDE", "ocsvm": "OCSVM", "knn": "kNN", "mahalanobis": "Mahalanobis"}
-LEAST_POINTING, SURE = 0.7, 0.05
+LEAST_POINTING, SURE, MOST_UNLIKE = 0.7, 0.05, 0.5
 
 Finding = tuple[bool | None, str]
 """Whether it is good (None: not known), and what it is."""
@@ -51,8 +52,9 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    qc: QualityControl, typicality: pd.DataFrame | None, alignment: Alignment | None, *, undertrained: bool | None
-) -> Verdict:
+    qc: QualityControl, typicality: pd.DataFrame | None, alignment: Alignment | None, *, undertrained: bool | None,
+    untypical: float | None = None,
+) -> Verdict:  # fmt: skip
     """Ready, revise or not known, with the reasons.
 
     Args:
@@ -60,11 +62,12 @@ def verdict(
         typicality: columns detector, auroc, f1; of several rows of a detector the worst counts. None: not asked.
         alignment: of the heatmaps; None: not asked.
         undertrained: whether the best network is; None where no network has a score.
+        untypical: share of the test images' tiles whose found mask is unlike true masks; None: not known.
 
     Raises:
         RecordError: a table of typicality without its columns.
     """
-    findings = [*_network(undertrained), *_signals(qc, typicality), heatmap_finding(alignment)]
+    findings = [*_masks(untypical), *_network(undertrained), *_signals(qc, typicality), heatmap_finding(alignment)]
     wrong = [why for good, why in findings if good is False]
     unknown = [why for good, why in findings if good is None]
     if wrong:
@@ -86,6 +89,16 @@ def heatmap_finding(seen: Alignment | None) -> Finding:
         said.append(f"deletion gap {number(gap)}, p {p_value(p)} (wanted > 0, p < {SURE:g})")
     how = "aligned" if good else "not aligned"
     return good, f"heatmaps are {how} over {counted(seen.images, 'image')}: {'; '.join(said)}"
+
+
+def _masks(untypical: float | None) -> Iterator[Finding]:
+    if untypical is not None and untypical > MOST_UNLIKE:
+        yield (
+            False,
+            f"the masks that the network draws do not look like true ones: on {percent(untypical)} of the tiles of "
+            "the test images they are unlike any it learned from (5 % would be chance); look at the test images "
+            "below before you use a number",
+        )
 
 
 def _network(undertrained: bool | None) -> Iterator[Finding]:

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epistem.bench.advise import Advice
-from epistem.bench.arms import LOWER, arms, comparable, gathered, model_name, of_arm, of_metric, shown
-from epistem.bench.compare import Scores, model_means
+from epistem.bench.arms import LOWER, arms, comparable, few_groups, gathered, model_name, of_arm, of_metric, shown
+from epistem.bench.compare import Scores, alike, model_means
 from epistem.bench.masks import IGNORED
 from epistem.bench.plan import PARTS, Plan
 from epistem.bench.profile import Profile
@@ -51,6 +51,7 @@ from epistem.report.words import counted, number, percent, sentence, span
 from epistem.segment.summary import macro_image
 
 MOST_IMAGES = 4
+MOST_TIED = 3  # named in the headline
 
 
 class MaskPicture(NamedTuple):
@@ -72,7 +73,8 @@ class BenchResults:
         pooled: of that network, `summary.micro_pixel` of all test images; None where not counted.
         untypical_found: share of the test images' tiles whose found mask is untypical; None: not known.
         typicality: columns detector, auroc, f1 (precision, fpr95, view); None: not asked.
-        heatmaps: pictures by caption; empty: not asked.
+        heatmaps: pictures by caption; empty: there are none.
+        no_heatmaps: why there are none.
         alignment: of the heatmaps.
         advice: for this dataset from past ones; None: not asked.
         failures: job and why, of jobs that have no result.
@@ -88,6 +90,7 @@ class BenchResults:
     typicality: pd.DataFrame | None = None
     untypical_found: float | None = None
     heatmaps: Mapping[str, bytes] = field(default_factory=dict)
+    no_heatmaps: str = "Not asked: no region was given to explain."
     alignment: Alignment | None = None
     advice: Advice | None = None
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +160,7 @@ def verdict_of(run: BenchResults) -> Verdict:
     """Whether the best network is ready (`ready.verdict`)."""
     job, qc = best_job(run), run.profile.task.qc
     stopped = None if job is None else bool(run.jobs.set_index("job").loc[job, "undertrained"])
-    return verdict(qc, run.typicality, run.alignment, undertrained=stopped)
+    return verdict(qc, run.typicality, run.alignment, undertrained=stopped, untypical=run.untypical_found)
 
 
 # ---------------------------------------------------------------- sections
@@ -190,12 +193,7 @@ def _outcome(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     said = verdict_of(run)
     head = "Nothing is scored yet."
     if parts:
-        words, scores, _, stopped = parts[0]
-        best = _best(scores)
-        ends = span(finite(best["low"]), finite(best["high"]), scores.coverage)
-        value = f"{label_of(run.metric)} {number(float(best['value']), decimals=3)}" + (f" ({ends})" if ends else "")
-        among = " of what is undertrained" if stopped else ""
-        head = f"{shown(best['model'])}, {words}, scores highest{among}: {value}."
+        head = f"{_leading(run, parts[0])} {_used(run)}"
     last = {"ready": "Ready.", "revise": "Revise.", "not known": "Whether it is ready is not known."}[said.said]
     yield Text(role="headline", text=f"{head} {last}")
     yield from start_notices(run.jobs)
@@ -205,8 +203,37 @@ def _outcome(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     yield Text(title=title, text="\n\n".join(map(sentence, said.reasons)), role="list")
 
 
-def _best(scores: Scores) -> pd.Series:
-    return model_means(scores).sort_values("value", ascending=scores.sign < 0).iloc[0]
+def _leading(run: BenchResults, part: _Compared) -> str:
+    """Which network scores highest on the test images, if that is more than chance."""
+    words, scores, _, stopped = part
+    means = model_means(scores).sort_values("value", ascending=scores.sign < 0)
+    best, among = means.iloc[0], " of what is undertrained" if stopped else ""
+    ends = span(finite(best["low"]), finite(best["high"]), scores.coverage)
+    value = f"{label_of(run.metric)} {number(float(best['value']), decimals=3)}" + (f" ({ends})" if ends else "")
+    others, same = means["model"].tolist()[1:], alike(scores, str(best["model"]))
+    tied = [name for name in others if name in same]
+    if not tied:
+        return f"{shown(best['model'])}, {words}, scores highest{among}: {value}."
+    named = ", ".join(map(shown, tied[:MOST_TIED])) + (
+        f" and {len(tied) - MOST_TIED} more" if len(tied) > MOST_TIED else ""
+    )
+    which = "No network is better than the others" if len(tied) == len(others) else "No single network is the best"
+    return (
+        f"{which} beyond chance{among} ({words}): {shown(best['model'])}, {value}, cannot be told from {named} on "
+        "these test images."
+    )
+
+
+def _used(run: BenchResults) -> str:
+    """Which one `epistem segment` takes, and why."""
+    row = run.jobs.set_index("job").loc[best_job(run)]
+    score = finite(row["best_score"]) if "best_score" in row else None
+    value = "" if score is None else f" ({number(score, decimals=3)})"
+    name = shown(model_name(str(row["encoder"]), str(row["decoder"])))
+    return (
+        f"Used by epistem segment, and shown below: {name}, seed {row['seed']}, the highest on validation{value}; "
+        "test images choose nothing."
+    )
 
 
 def _asked(run: BenchResults) -> Iterator[Block]:
@@ -232,7 +259,7 @@ def _asked(run: BenchResults) -> Iterator[Block]:
         for label, value in said.items()
     ]
     yield Facts(facts=tuple(facts), style="list")
-    if notes := (*data.metadata.notes, *run.plan.notes):
+    if notes := (*run.profile.notes(), *run.plan.notes):
         yield Text(title="Notes", text="\n\n".join(sentence(note) for note in notes), role="list")
 
 
@@ -252,7 +279,8 @@ def _images(run: BenchResults) -> Iterator[Block]:
     for image in wanted:
         one, value = run.pictures[image], finite(mine.loc[image, "value"])
         # A strip of four pictures: 1,600 px wide shows each at 400.
-        strip = mask_strip(one.image, one.truth, one.found, ignored=IGNORED, side_px=384)
+        classes = [each.name for each in run.profile.task.classes]
+        strip = mask_strip(one.image, one.truth, one.found, classes=classes, ignored=IGNORED, side_px=384)
         named = str(mine.loc[image, "name"]) if "name" in mine else image
         caption = f"{named}: {label_of(run.metric)} {number(value)}"
         alt = f"Image, truth, prediction and difference of {image}"
@@ -279,7 +307,7 @@ def _group_ranks(run: BenchResults, parts: list[_Compared]) -> Iterator[Block]:
     table = comparable(run.scores, run.jobs, run.metric, arms(run.jobs)[0])
     by_group = gathered(table.assign(dataset=table["group"].astype(str)), run.metric)
     if by_group is not None and len(by_group.datasets[0].models) > 1:
-        yield from rank_blocks(by_group, over="test groups")
+        yield from rank_blocks(by_group, over="test images" if few_groups(run.scores) else "test groups")
 
 
 def _classes(run: BenchResults) -> Iterator[Block]:
@@ -287,7 +315,8 @@ def _classes(run: BenchResults) -> Iterator[Block]:
     mine = run.scores[run.scores["job"] == best_job(run)]
     if not len(mine):
         return
-    groups = mine.drop_duplicates("image")["group"].tolist()
+    few = bool(few_groups(mine))
+    groups = None if few else mine.drop_duplicates("image")["group"].tolist()
     macro = macro_image(mine[["image", "class", "metric", "value", "empty", "undefined"]], groups=groups)
     tables = {"macro-image": macro} | ({} if run.pooled is None else {"micro-pixel": run.pooled})
     keys = list(dict.fromkeys(zip(macro["class"], macro["metric"], strict=True)))
@@ -303,7 +332,7 @@ def _classes(run: BenchResults) -> Iterator[Block]:
     note = (
         "The one network whose masks are shown. Macro-image: every image weighs the same; micro-pixel: every pixel "
     )
-    note += "does. 90 % intervals from drawing groups again."
+    note += f"does. 90 % intervals from drawing {'images' if few else 'groups'} again."
     note += "" if run.pooled is not None else " Pixels were not pooled with this run."
     yield Table(title="Class by class", columns=columns, rows=tuple(rows), note=note, folded=True)
 
@@ -351,7 +380,7 @@ def _typicality(run: BenchResults) -> Iterator[Block]:
 
 def _heatmaps(run: BenchResults) -> Iterator[Block]:
     if not run.heatmaps:
-        yield Notice(level="info", text="Not asked: no region was given to explain.")
+        yield Notice(level="info", text=run.no_heatmaps)
     for caption, picture in run.heatmaps.items():
         yield Figure.of(picture, alt=f"Heatmap: {caption}", caption=caption)
     if run.alignment is not None:

@@ -165,7 +165,7 @@ def run_job(
         (folder / MODEL).unlink(missing_ok=True)
     record = JobRecord(
         **{name: getattr(job, name) for name in ("encoder", "decoder", "variant", "weights", "seed")},
-        **made.facts, job=job.id, dataset=plan.dataset, undertrained=profile.training.undertrained,
+        **made.facts, job=job.id, dataset=plan.dataset,
         seconds=round(seconds_spent(folder) + time.monotonic() - trained, 1), model=keep_models,
     )  # fmt: skip
     scores = pd.concat(tables, ignore_index=True)

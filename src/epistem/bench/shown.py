@@ -65,9 +65,15 @@ def means_table(scores: Scores, metric: str, *, title: str) -> Table:
 def noise_words(scores: Scores) -> str:
     """What the intervals are of."""
     what = "images and seeds" if scores.seeds == "crossed" else "images only: no model has two seeds"
-    sizes = [f"{counted(one.groups, 'group')}, {counted(one.images, 'image')}" for one in scores.datasets]
+    alone = all(one.groups == one.images for one in scores.datasets)
+    sizes = [counted(one.images, "image") + ("" if alone else f" in {counted(one.groups, 'group')}")
+             for one in scores.datasets]  # fmt: skip
     of = f" Test: {sizes[0]}." if len(sizes) == 1 else ""
-    return f"Mean over groups, which weigh the same; {percent(scores.coverage)} interval of the chance of {what}.{of}"
+    ends = "" if np.isinf(scores.ends).all() else " Intervals end where the score does."
+    return (
+        f"Mean over {'images' if alone else 'groups'}, which weigh the same; {percent(scores.coverage)} interval of "
+        f"the chance of {what}.{of}{ends}"
+    )
 
 
 def specimen_notices(table: pd.DataFrame) -> Iterator[Notice]:

@@ -39,7 +39,9 @@ class JobRecord(Part):
     Attributes:
         job: its id.
         start: what the encoder began with, in words.
-        undertrained: whether it had fewer steps than the plan's other jobs, so that it stands outside rankings.
+        undertrained: whether it learned for too short a time (`undertrained.too_short`), so that it stands outside
+            rankings.
+        undertrained_why: in words; "" where it is not, or in records of before.
         steps, best_step: of training, and the one whose weights were kept.
         best_score: of the primary metric on the validation tiles, higher is better; None where it gave no number.
         seconds: training, whatever number of starts it took, and evaluation.
@@ -59,6 +61,7 @@ class JobRecord(Part):
     seed: int
     start: str
     undertrained: bool
+    undertrained_why: str = ""
     steps: int
     best_step: int
     best_score: float | None
@@ -127,7 +130,7 @@ def gather(run: Path, done: Sequence[JobRecord]) -> None:
 
 def jobs_table(done: Sequence[JobRecord]) -> pd.DataFrame:
     """One row a job."""
-    kept = [name for name in JobRecord.model_fields if name not in ("schema_id", "versions")]
+    kept = [name for name in JobRecord.model_fields if name not in ("schema_id", "versions", "undertrained_why")]
     return pd.DataFrame([{name: getattr(one, name) for name in kept} for one in done], columns=kept)
 
 

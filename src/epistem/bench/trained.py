@@ -15,6 +15,7 @@ from epistem.bench.plan import Job
 from epistem.bench.profile import Profile
 from epistem.bench.run import Told, judge_every
 from epistem.bench.scoring import rate_of, training_weights
+from epistem.bench.undertrained import too_short
 from epistem.core.cluster import worker_number
 from epistem.nets.cost import cost_of
 from epistem.nets.judge import Judge
@@ -61,12 +62,13 @@ def train_job(
             judge=_judge(profile, parts, settings), save_every=min(100, max(1, settings.steps // 3)),
         )  # fmt: skip
         curve = [line for line in read_curves(folder / CURVES) if "score" in line]
-        best = _best(curve)
+        best, why = _best(curve), too_short(curve, settings.steps, profile.training)
         tensors = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
-        card = _card(job, profile, start, best)
+        card = _card(job, profile, start, best) | {"undertrained": bool(why)}
         kept = save_weights(folder / MODEL, tensors, network=NETWORK, settings=build, min_score=0.5, card=card)
     made = Trained(restore_segmenter(kept).to(where), settings.tile_px, profile.training.shrink, card)
     facts = {"start": start, "steps": int(curve[-1]["step"]), "best_step": int(best["step"])}
+    facts |= {"undertrained": bool(why), "undertrained_why": why}
     facts |= {"best_score": best["score"], "device": where, "tile_px": settings.tile_px, "versions": versions()}
     return Fitted(made, facts | asdict(cost_of(made.network, channels=build["channels"], side_px=settings.tile_px)))
 
@@ -109,7 +111,6 @@ def _card(job: Job, profile: Profile, start: str, best: Mapping[str, float]) -> 
         "resolution": json.loads(dataset.resolution.model_dump_json()) if dataset.resolution else None,
         "licence": dataset.metadata.provenance.licence,
         "start": start,
-        "undertrained": profile.training.undertrained,
         "look": {"tile_px": profile.training.image_size, "shrink": profile.training.shrink},
         "validation": {profile.task.primary: best["score"], "step": best["step"]},
         "job": job.id,

@@ -68,8 +68,9 @@ def reliability_of(image: NDArray[np.float32], path: Path | None) -> Reliability
         said.insert(0, f"{n} of {counted(len(share), 'tile')} are unlike the images that the network learned from.")
     untypical = typicality <= LEVEL
     if untypical:
+        share_words = "more than 99%" if typicality < 0.01 else f"{1 - typicality:.0%}"
         said.insert(
-            0, f"Half of the image is less typical than {1 - typicality:.0%} of the tiles of the images learned from."
+            0, f"Half of the image is less typical than {share_words} of the tiles of the images learned from."
         )
     reference_words = f"{sum(reference.sizes)} tiles of the training and validation images"
     return Reliability(

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -22,10 +23,13 @@ from epistem.report.words import number
 
 RGB = tuple[int, int, int]
 _GRID = "#e3e7eb"
-# Okabe and Ito, Color Universal Design (2008): apart in lightness too, so that they differ in grey print.
-RIGHT, FALSE, MISSED, CONFUSED = (86, 180, 233), (213, 94, 0), (240, 228, 66), (204, 121, 167)
-KEY = "blue: found and true; orange: found, not true; yellow: true, missed; pink: another class"
-CLASS_COLOURS: tuple[RGB, ...] = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233))
+# Classes after Okabe and Ito, Color Universal Design (2008); what differs has none of their colours.
+RIGHT, FALSE, MISSED, CONFUSED = (255, 255, 255), (225, 25, 40), (0, 235, 235), (255, 0, 255)
+KINDS = (
+    (RIGHT, "found and true"), (FALSE, "found, not true"), (MISSED, "true, missed"), (CONFUSED, "another class"),
+)  # fmt: skip
+KEY = "difference: white is found and true, red found and not true, cyan true and missed, magenta another class"
+CLASS_COLOURS: tuple[RGB, ...] = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (120, 94, 180), (140, 90, 50))
 _PANELS = ("Image", "Truth", "Prediction", "Difference")
 _GAP_PX, _LABEL_PX = 6, 22
 
@@ -122,6 +126,7 @@ def pareto_plot(points: Sequence[Point], *, quality: str, cost: str) -> bytes:
             at = (1.03, 1 - (i + 0.5) / max(len(known), 8))
             axes.text(*at, name, transform=axes.transAxes, va="center", color=INK if one.front else MUTED)
         if known:
+            _pareto_key(canvas, intervals=any(one.low is not None for one in known))
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
@@ -172,13 +177,14 @@ def score_bars(scores: Mapping[str, Mapping[str, Bar]], *, label: str) -> bytes:
 
 def mask_strip(
     image: NDArray[Any], truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], *,
-    ignored: int | None = None, side_px: int = 256,
+    classes: Sequence[str] = (), ignored: int | None = None, side_px: int = 256,
 ) -> bytes:  # fmt: skip
     """One test image in four: itself, truth, prediction, and where they differ (colours: `KEY`), as PNG.
 
     Args:
         image: (H, W) or (C, H, W), the first channel is shown; grey from the 1st to the 99th percentile.
         truth, predicted: (H, W) labels, 0 the background.
+        classes: names by label, for a legend; none without.
         ignored: label of the truth that is not scored; hatched everywhere.
         side_px: longer side of each picture; smaller ones are enlarged by whole pixels.
 
@@ -195,7 +201,8 @@ def mask_strip(
         difference(base, truth, predicted, scored),
     ]  # fmt: skip
     pictures[1:] = [_hatched(one, scored) for one in pictures[1:]]
-    return _in_a_row([Image.fromarray(one) for one in pictures], side_px)
+    named = [(_class_colour(i, i), name) for i, name in enumerate(classes) if i]
+    return _in_a_row([Image.fromarray(one) for one in pictures], side_px, named + list(KINDS) if named else [])
 
 
 def difference(
@@ -225,8 +232,13 @@ def _painted(base: NDArray[np.uint8], labels: NDArray[np.integer[Any]]) -> NDArr
     """Labels alone: white background, so that masks are seen as shapes."""
     out = np.full(base.shape, 255, np.uint8)
     for i, label in enumerate(int(one) for one in np.unique(labels) if one > 0):
-        out[labels == label] = CLASS_COLOURS[(label - 1 if label <= len(CLASS_COLOURS) else i) % len(CLASS_COLOURS)]
+        out[labels == label] = _class_colour(label, i + 1)
     return out
+
+
+def _class_colour(label: int, place: int) -> RGB:
+    """Labels beyond the colours take them again, by their place among those shown."""
+    return CLASS_COLOURS[((label if label <= len(CLASS_COLOURS) else place) - 1) % len(CLASS_COLOURS)]
 
 
 def _hatched(picture: NDArray[np.uint8], scored: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -237,21 +249,49 @@ def _hatched(picture: NDArray[np.uint8], scored: NDArray[np.bool_]) -> NDArray[n
     return out
 
 
-def _in_a_row(pictures: Sequence[Image.Image], side_px: int) -> bytes:
+def _in_a_row(pictures: Sequence[Image.Image], side_px: int, key: Sequence[tuple[RGB, str]]) -> bytes:
     width, height = pictures[0].size
     factor = side_px / max(width, height)
     # Whole pixels where it is enlarged: a mask's steps are its own.
     size = (round(width * factor), round(height * factor))
     shown = [one.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX) for one in pictures]
-    sheet = Image.new("RGB", (len(shown) * (size[0] + _GAP_PX) - _GAP_PX, size[1] + _LABEL_PX), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    width, font = len(shown) * (size[0] + _GAP_PX) - _GAP_PX, ImageFont.load_default(14)
+    lines = _in_lines([(colour, text, 24 + font.getlength(text) + 16) for colour, text in key], width)
+    sheet = Image.new("RGB", (width, size[1] + (1 + len(lines)) * _LABEL_PX), "white")
+    draw = ImageDraw.Draw(sheet)
     for i, (one, label) in enumerate(zip(shown, _PANELS, strict=True)):
         left = i * (size[0] + _GAP_PX)
         sheet.paste(one, (left, _LABEL_PX))
         draw.text((left, 2), label, fill=INK, font=font)
+    for row, line in enumerate(lines, 1):
+        x, y = 0.0, size[1] + row * _LABEL_PX
+        for colour, text, room in line:
+            draw.rectangle((x, y + 5, x + 16, y + 17), fill=colour, outline=MUTED)
+            draw.text((x + 22, y + 2), text, fill=INK, font=font)
+            x += room
     out = io.BytesIO()
     sheet.save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+def _in_lines(key: Sequence[tuple[RGB, str, float]], width: int) -> list[list[tuple[RGB, str, float]]]:
+    lines: list[list[tuple[RGB, str, float]]] = []
+    for one in key:
+        if not lines or sum(room for *_, room in lines[-1]) + one[2] > width:
+            lines.append([])
+        lines[-1].append(one)
+    return lines
+
+
+def _pareto_key(canvas: Canvas, *, intervals: bool) -> None:
+    mark: Any = {"marker": "o", "linestyle": "", "markersize": 7}
+    handles = [
+        Line2D([], [], color=ACCENT, label="no other is both better and cheaper", **mark),
+        Line2D([], [], color=MUTED, mfc="white", label="another is", **mark),
+    ]
+    if intervals:
+        handles.append(Line2D([], [], color=MUTED, marker="|", markersize=8, linestyle="-", label="interval"))
+    canvas.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=7.5)
 
 
 def _draw_bar(axes: Axes, at: float, bar: Bar) -> None:

@@ -23,7 +23,17 @@ from epistem.core import Provenance, SettingsError, ShapeError
 from epistem.trust.patch_grid import BATCH_PX, Cells, Counted, Grid, How, Mask, Predict, Told
 from epistem.trust.perturb import Floats, Perturber, perturber
 
-__all__ = ["Heatmap", "How", "MinimalChange", "Predict", "dice_inside", "found", "heatmap", "minimal_change"]
+__all__ = [
+    "Heatmap",
+    "How",
+    "MinimalChange",
+    "Predict",
+    "dice_inside",
+    "found",
+    "heatmap",
+    "minimal_change",
+    "window_of",
+]
 
 # Windows of an image begin where the deepest cells of most encoders begin.
 ALIGN_PX = 32
@@ -129,7 +139,7 @@ def heatmap(
     how = how or How()
     _check(image, region)
     whole = perturber(image, how.kernel, patch_px=how.patch_px, window=how.window, seed=how.seed, other=other)
-    rows, cols = _window(region, how)
+    rows, cols = window_of(region, how)
     asked = Grid(Counted(predict, batch_px), whole.cropped(rows, cols), region[rows, cols], how, told)
     asked.ask(asked.near[asked.on_first_grid])
     if how.coarse_to_fine:
@@ -164,7 +174,7 @@ def _check(image: Floats, region: Mask) -> None:
         raise SettingsError("the region holds no pixel; draw it inside the image")
 
 
-def _window(region: Mask, how: How) -> tuple[slice, slice]:
+def window_of(region: Mask, how: How) -> tuple[slice, slice]:
     """What of the image is looked at."""
     if how.reach_px is None:
         return slice(0, region.shape[0]), slice(0, region.shape[1])
