@@ -1,4 +1,4 @@
-"""`epistem reproduce forecast`, `bench`: a published study, done again, with its printed numbers beside ours."""
+"""`epistem reproduce forecast`, `bench`, `atoms`: a published study, done again, its printed numbers beside ours."""
 
 from __future__ import annotations
 
@@ -111,6 +111,27 @@ def bench(
     page = write_study(study, out)
     if as_json:
         print_json({"page": str(page), **study_numbers(study)})
+    else:
+        print(f"Page: {page}")
+
+
+@reproducing.command()
+def atoms(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page, figures and numbers.")],
+    share: Annotated[int, typer.Option(min=1, help="Every n-th of the 288 pairs of cases; 1 takes all.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Atomic columns in context: accuracy and entropy by dose, the paper's figures as our numbers."""
+    from epistem.app.forecast_table import print_json
+    from epistem.app.reproduce_atoms import numbers, run_study, write_study
+    from epistem.app.train import AGAIN, Words, need_torch
+
+    need_torch()
+    with Words(quiet=as_json) as words, words.stoppable(lambda: "nothing is kept", AGAIN):
+        study = run_study(share=share, step=words.say)
+        page = write_study(study, out)
+    if as_json:
+        print_json({"page": str(page), **numbers(study)})
     else:
         print(f"Page: {page}")
 

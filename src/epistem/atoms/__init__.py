@@ -1,0 +1,1 @@
+"""Atomic columns of dichalcogenide monolayers: simulated, found, and named in their context."""

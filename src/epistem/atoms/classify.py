@@ -1,0 +1,374 @@
+"""From an image and what is known of it to a posterior for every column.
+
+::
+
+    images ─► find_lattice ─► moments of patches ┐
+    context ─► (angles from the host's contrast) ┴─► network ─► one sub-lattice is metal ─► this image's shares ─►
+    posterior
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epistem.atoms.context import VARIABLES, AtomContext
+from epistem.atoms.crystals import ATOMIC_NUMBERS, HOSTS, METAL_ROLES, ROLES
+from epistem.atoms.dataset import ELEMENTS, Image, describe
+from epistem.atoms.detectors import effective_angles
+from epistem.atoms.kernels import Bank, Ring
+from epistem.atoms.lattice import Lattice, find_lattice
+from epistem.atoms.patches import levels
+from epistem.core import Instances, SettingsError, ShapeError
+from epistem.stats.posterior import entropy_bits
+
+if TYPE_CHECKING:
+    from epistem.atoms.model import AtomModel
+
+Floats = NDArray[np.float64]
+
+METAL = np.isin(ROLES, METAL_ROLES)
+_LATTICE_ERROR = 0.08
+_SURE = 5.0  # log odds of which sub-lattice is the metal's, for each 100 columns, below which it is said
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Columns of an image with what they are, and how sure that is.
+
+    Attributes:
+        shape: rows and columns of the image.
+        lattice: where columns stand; None if there is none that this can be asked of.
+        places_px: (n, 2) row and column.
+        sublattice: (n,) of the lattice.
+        role: (n, 6) posterior over ROLES.
+        joint: (n, 6, 20) posterior over roles with their element.
+        sets: (n, 6) bool: roles that the wanted coverage cannot rule out.
+        shares: (6,) how often each role is in this image, estimated from it.
+        context: what the classifier was told.
+        metal_is: probability that sub-lattice 0 is the metal's.
+        notes: what was inferred or is doubtful, in sentences.
+        embedding: (n, D) what the classifier saw, for maps.
+        known: False where the image is not of a kind that was simulated: then every posterior is flat.
+    """
+
+    shape: tuple[int, int]
+    lattice: Lattice | None
+    places_px: Floats
+    sublattice: NDArray[np.int64]
+    role: Floats
+    joint: Floats
+    sets: NDArray[np.bool_]
+    shares: Floats
+    context: AtomContext
+    metal_is: float
+    notes: tuple[str, ...]
+    embedding: Floats
+    known: bool = True
+
+    def __len__(self) -> int:
+        return len(self.role)
+
+    @property
+    def entropy_bits(self) -> Floats:
+        """(n,) of the posterior over roles with their element [bit]."""
+        return entropy_bits(self.joint.reshape(len(self), -1)) if len(self) else np.zeros(0)
+
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """(n,) the likeliest: "W", "Ti on W", "Se2", "V_Se", "V_Se2", "V_W"; "unknown" where nothing is known."""
+        if not self.known or not len(self):
+            return np.full(len(self), "unknown")
+        roles = self.role.argmax(axis=1)
+        elements = self.joint[np.arange(len(self)), roles].argmax(axis=1)
+        host = self.context.crystal
+        metal = host.metal if host else "M"
+        return np.array([label(ROLES[r], ELEMENTS[e], metal) for r, e in zip(roles, elements, strict=True)])
+
+    @property
+    def instances(self) -> Instances:
+        """The columns as objects; the classes are the labels that occur."""
+        half = (self.lattice.neighbour_px / 2) if self.lattice else 1.0
+        low, high = np.zeros(2), np.array(self.shape, float)
+        boxes = np.concatenate(
+            [np.clip(self.places_px - half, low, high - 1e-3), np.clip(self.places_px + half, low + 1e-3, high)],
+            axis=1,
+        )
+        names, number = np.unique(self.labels, return_inverse=True)
+        roles = {f"p_{name}": self.role[:, at] for at, name in enumerate(ROLES)}
+        set_words = [" ".join(np.array(ROLES)[row]) for row in self.sets]
+        return Instances(
+            self.shape, boxes, self.role.max(axis=1) if len(self) else np.zeros(0), number.astype(np.int64),
+            tuple(names.tolist()) or ("unknown",),
+            columns={
+                "row_px": self.places_px[:, 0], "col_px": self.places_px[:, 1], "sublattice": self.sublattice,
+                **roles,
+                "entropy_bits": self.entropy_bits, "conformal_set": np.array(set_words, dtype="U32"),
+            },
+        )  # fmt: skip
+
+
+def label(role: str, element: str, metal: str) -> str:
+    """How a column is called.
+
+    >>> label("D_M", "Ti", "W"), label("V_X2", "Se", "W")
+    ('Ti on W', 'V_Se2')
+    """
+    return {
+        "M": element, "X2": f"{element}2", "D_M": f"{element} on {metal}", "V_X": f"V_{element}",
+        "V_X2": f"V_{element}2", "V_M": f"V_{element}",
+    }[role]  # fmt: skip
+
+
+def classify(
+    images: Sequence[NDArray[Any]],
+    context: AtomContext,
+    model: AtomModel,
+    bank: Bank,
+    *,
+    shares: Floats | None = None,
+) -> Classified:
+    """What every column of an image is.
+
+    Args:
+        images: (H, W) of one detector, or of two that recorded at once.
+        context: what is known.
+        model: a trained classifier.
+        shares: (6,) how often each role is expected; None estimates it from the image.
+
+    Raises:
+        NoLattice: no lattice is found.
+        ShapeError: images of different shape.
+        SettingsError: more than two, or as many detectors in the context as images; a beam outside the bank.
+    """
+    stack = _stacked(images, context)
+    host = context.crystal
+    lattice = find_lattice(list(stack), pixel_A=context.pixel_A, a_A=host.a_A if host else None)
+    why = _not_of_this_kind(lattice, context)
+    if why:
+        return _unknown(stack.shape[1:], lattice, context, why)
+    context, notes, either = _completed(stack, lattice, context, bank)
+    chosen = np.flatnonzero(lattice.inside)
+    turned = np.deg2rad(lattice.turn)
+    seen = describe(
+        stack, lattice.sites, lattice.sublattice.astype(np.int64), lattice.hollow, lattice.a_px, turned, chosen
+    )
+    role, joint, embedding = model.posterior(seen, context, bank)
+    kind = lattice.sublattice[chosen].astype(np.int64)
+    role, joint, metal_is, odds = one_metal_sublattice(role, joint, kind, either=either)
+    if not either and abs(odds) < _SURE * max(1.0, len(kind) / 100):
+        notes.append(
+            "Which sub-lattice is the metal's is uncertain from this contrast; give the detector's angles, or a "
+            "second detector"
+        )
+    found = estimated_shares(role, model.trained_shares) if shares is None else shares
+    role, joint = with_shares(role, joint, found, model.trained_shares)
+    sets = model.sets(role)
+    return Classified(
+        stack.shape[1:], lattice, lattice.sites[chosen], kind, role, joint, sets, found, context, metal_is,
+        (*lattice.warnings, *notes), embedding,
+    )  # fmt: skip
+
+
+def one_metal_sublattice(
+    role: Floats, joint: Floats, sublattice: NDArray[np.int64], *, either: bool = False
+) -> tuple[Floats, Floats, float, float]:
+    """The posteriors, given that all metal columns stand on one sub-lattice and all chalcogens on the other.
+
+    Each column is a witness: the sum of their log odds decides, and both answers stay in as far as it leaves them
+        open.
+
+    Args:
+        either: the witnesses are not to be believed, because the contrast fits both answers: half and half.
+
+    Returns:
+        (n, 6) and (n, 6, 20) posteriors, the probability that sub-lattice 0 is the metal's, and its log odds.
+    """
+    metal = np.clip(role[:, METAL].sum(axis=1), 1e-6, 1 - 1e-6)
+    # Half weight to each column: neighbours share noise, focus and whatever else the simulation did not have.
+    odds = float(0.5 * np.where(sublattice == 0, 1, -1) @ np.log(metal / (1 - metal))) * (not either)
+    first = float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+    chance = np.where(sublattice == 0, first, 1 - first)
+    weight = np.where(METAL, (chance / metal)[:, None], ((1 - chance) / (1 - metal))[:, None])
+    weighted = role * weight
+    total = weighted.sum(axis=1, keepdims=True)
+    return weighted / total, joint * (weight / total)[:, :, None], first, odds
+
+
+def estimated_shares(role: Floats, trained: Floats, *, steps: int = 100) -> Floats:
+    """How often each role occurs in this image, from the posteriors alone.
+
+    Args:
+        role: (n, 6) posteriors of a classifier trained on `trained` shares.
+
+    Returns:
+        (6,), at least 1/n each: what was not seen may still be there once.
+
+    Source: Saerens, Latinne, Decaestecker, Neural Computation 14, 21 (2002): expectation maximisation.
+    """
+    shares = trained.copy()
+    for _ in range(steps):
+        weighted = role * (shares / trained)
+        mean = (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
+        if np.abs(mean - shares).max() < 1e-6:
+            break
+        shares = mean
+    shares = np.maximum(shares, 1 / max(1, len(role)))
+    floored: Floats = shares / shares.sum()
+    return floored
+
+
+def with_shares(role: Floats, joint: Floats, shares: Floats, trained: Floats) -> tuple[Floats, Floats]:
+    """Posteriors for an image with these shares, from those of balanced training: p·π/π_train, normalised."""
+    weight = shares / trained
+    total = (role * weight).sum(axis=1, keepdims=True)
+    return role * weight / total, joint * (weight / total)[:, :, None]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The same image, told something else.
+
+    Attributes:
+        told: in words.
+        changed: share of the columns that are called something else, 0 to 1.
+        entropy_bits: mean, of the posterior over roles with their element.
+        refused: why it could not be told, else "".
+    """
+
+    told: str
+    changed: float | None
+    entropy_bits: float | None
+    refused: str = ""
+
+
+def what_if(
+    images: Sequence[NDArray[Any]], first: Classified, context: AtomContext, model: AtomModel, bank: Bank
+) -> list[WhatIf]:
+    """The image classified again with each variable unknown, and with wrong ones.
+
+    Args:
+        first: the answer that the others are compared with.
+        context: what was told for it.
+    """
+    rows = []
+    for words, told in _other_contexts(context):
+        try:
+            other = classify(images, told, model, bank)
+        except SettingsError as error:
+            rows.append(WhatIf(words, None, None, str(error)))
+            continue
+        if len(other) != len(first):
+            rows.append(WhatIf(words, None, None, "another lattice is found"))
+            continue
+        rows.append(WhatIf(words, float((other.labels != first.labels).mean()), float(other.entropy_bits.mean())))
+    return rows
+
+
+def _other_contexts(context: AtomContext) -> list[tuple[str, AtomContext]]:
+    rows = [(f"{name} unknown", context.without(name)) for name in VARIABLES if context.without(name) != context]
+    rows.append(("nothing known", context.without(*VARIABLES)))
+    host = context.crystal
+    if host is not None:
+        others = [one for one in HOSTS.values() if (one.metal == host.metal) != (one.chalcogen == host.chalcogen)]
+        rows += [(f"host {one.name}", replace(context, host=one.name, dopants=None)) for one in others]
+        nearest = sorted(
+            (name for name in host.dopants if name not in context.candidates),
+            key=lambda name: abs(ATOMIC_NUMBERS[name] - ATOMIC_NUMBERS[host.metal]),
+        )
+        if nearest:
+            rows.append((f"dopant {nearest[0]} only", replace(context, dopants=(nearest[0],))))
+        rows.append(("no dopant", replace(context, dopants=())))
+    if len(context.rings) == 2 and all(context.rings):
+        rows.append(("detectors exchanged", replace(context, rings=context.rings[::-1])))
+    return rows
+
+
+def _stacked(images: Sequence[NDArray[Any]], context: AtomContext) -> Image:
+    shapes = {np.shape(image) for image in images}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ShapeError(
+            f"images of one field have one shape (H, W); these are {', '.join(map(str, sorted(shapes)))}"
+        )
+    if len(images) != len(context.rings):
+        raise SettingsError(f"the context names {len(context.rings)} detectors, there are {len(images)} images")
+    return np.stack([np.asarray(image, np.float32) for image in images])
+
+
+def _not_of_this_kind(lattice: Lattice, context: AtomContext) -> str:
+    """Why this lattice cannot be one of the hosts, in a sentence; "" if it can."""
+    if lattice.kind != "honeycomb":
+        return (
+            f"The lattice is {lattice.kind}, no honeycomb of two kinds of columns: not a monolayer that was simulated"
+        )
+    if context.pixel_A is None:
+        return ""
+    measured = lattice.a_px * context.pixel_A
+    constants = [host.a_A for host in HOSTS.values()]
+    low, high = min(constants) * (1 - _LATTICE_ERROR), max(constants) * (1 + _LATTICE_ERROR)
+    if low <= measured <= high:
+        return ""
+    return (
+        f"The lattice constant is {measured:.2f} Å by this pixel size; the hosts that were simulated have "
+        f"{min(constants):.2f} to {max(constants):.2f} Å: another material, or a wrong pixel size"
+    )
+
+
+def _unknown(shape: tuple[int, ...], lattice: Lattice, context: AtomContext, why: str) -> Classified:
+    """Every column with a flat posterior."""
+    n = len(lattice.sites)
+    role = np.full((n, len(ROLES)), 1 / len(ROLES))
+    joint = np.full((n, len(ROLES), len(ELEMENTS)), 1 / (len(ROLES) * len(ELEMENTS)))
+    return Classified(
+        (shape[0], shape[1]), lattice, lattice.sites, lattice.sublattice.astype(np.int64), role, joint,
+        np.ones((n, len(ROLES)), bool), np.full(len(ROLES), 1 / len(ROLES)), context, 0.5,
+        (*lattice.warnings, why + "."),
+        np.zeros((n, 0)), known=False,
+    )  # fmt: skip
+
+
+def _completed(
+    stack: Image, lattice: Lattice, context: AtomContext, bank: Bank
+) -> tuple[AtomContext, list[str], bool]:
+    """The context with what the image itself says, notes, and whether either sub-lattice may be the metal's.
+
+    Angles come from contrast; a pixel size that cannot be is forgotten.
+    """
+    notes: list[str] = []
+    host, beam = context.crystal, context.beam
+    if host is not None and context.pixel_A is not None:
+        measured = lattice.a_px * context.pixel_A
+        if abs(measured / host.a_A - 1) > _LATTICE_ERROR:
+            notes.append(
+                f"{host.name} has {host.a_A:.2f} Å, this image {measured:.2f} Å: the pixel size or the host is "
+                "wrong; "
+                "the pixel size is not used"
+            )
+            context = replace(context, pixel_A=None)
+    if host is None or beam is None or all(ring is not None for ring in context.rings):
+        return context, notes, False
+    inside = lattice.sublattice.astype(np.int64)
+    ratios = []
+    for image in stack:
+        found = levels(image, lattice.sites, inside, lattice.hollow, lattice.a_px)
+        ratios.append(found.dim if found.bright_is == 0 else 1 / found.dim)
+    angles = effective_angles(host, beam, ratios, bank)
+    if angles.ambiguous:
+        notes.append(
+            "The detector angles are unknown, and the host's contrast fits either sub-lattice as the metal's: give "
+            "the angles, or the image of a second detector"
+        )
+        return context, notes, True
+    words = " and ".join(f"{ring.inner_mrad:.0f} to {ring.outer_mrad:.0f} mrad" for ring in angles.rings)
+    notes.append(
+        f"Detector angles unknown: {words} inferred from {host.name}'s own contrast, which they miss by "
+        f"{100 * (np.exp(angles.misfit) - 1):.0f} %"
+    )
+    rings: tuple[Ring | None, ...] = tuple(
+        known or inferred for known, inferred in zip(context.rings, angles.rings, strict=True)
+    )
+    return replace(context, rings=rings, rings_estimated=True), notes, False
