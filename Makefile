@@ -24,7 +24,7 @@ $(LITE): pyproject.toml constraints.txt
 	touch $(LITE)
 
 $(STAMP): $(LITE)
-	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study]"
+	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study,atoms]"
 	touch $(STAMP)
 
 demo: $(LITE)

@@ -279,7 +279,11 @@ def stream_rate() -> float:
 def main(dry: bool) -> None:
     """Render, compare, time, record."""
     began = time.perf_counter()
-    exact = exact_rows()
+    rows = exact_rows()
+    # Eight configurations of vibrating atoms are a noisy reference: they have a number of their own.
+    exact, vibrating = (
+        [row for row in rows if ("phonon" in row.what) == with_phonons] for with_phonons in (False, True)
+    )
     lenses, angles = shortcut_rows()
     vibration = vibration_matters()
     print(vibration)
@@ -287,6 +291,7 @@ def main(dry: bool) -> None:
     seen = "4 × 2 cells with a Ti and a missing chalcogen, detectors 40-90 and 85-250 mrad, the worse: "
     for name, value, target, rows in (
         ("atoms.render_r", min(row.image for row in exact), f">= {IMAGE_R}", exact),
+        ("atoms.render_r.phonons", min(row.image for row in vibrating), "reported", vibrating),
         ("atoms.render_r.aberrations", min(row.image for row in lenses), f"reported; accepted at {IMAGE_R}", lenses),
         ("atoms.render_r.semiangle", min(row.image for row in angles), f"reported; accepted at {IMAGE_R}", angles),
     ):
@@ -296,7 +301,7 @@ def main(dry: bool) -> None:
     told(
         "atoms.render_difference_r", Share(round(min(row.difference for row in exact), 5), None, None),
         target=f">= {DIFFERENCE_R}", command=command, dry=dry,
-        data="defect minus pristine, " + "; ".join(f"{row.what} {row.difference:.5f}" for row in exact),
+        data="defect minus pristine, " + "; ".join(f"{row.what} {row.difference:.5f}" for row in rows),
     )  # fmt: skip
     ratio, words = speed()
     told("atoms.render_speed_ratio", ratio, target=">= 1000", command=command, dry=dry,

@@ -2,7 +2,7 @@
 
     python -m benchmarks.atoms_study FOLDER [--dry] [--share 1]
 
-FOLDER is the run of `scripts/make_atoms.py`: the shipped classifier and its baselines, trained on the same fields.
+FOLDER is the first run of `scripts/make_atoms.py`: networks trained on the same fields; beside them the shipped one.
 The
 fields tested on have another seed; the 576 cases are six hosts, sixteen dopants, three beams and two detectors.
 """
@@ -21,6 +21,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.record import ROOT, record
+from epistem.atoms.calibrate import calibrated
 from epistem.atoms.context import VARIABLES, AtomContext
 from epistem.atoms.crystals import ROLES
 from epistem.atoms.dataset import Described, Patches, stream
@@ -36,13 +37,17 @@ DETAIL = ROOT / "src/epistem/atoms/shipped/study.json"
 NOTHING = lambda context: context.without(*VARIABLES)  # noqa: E731
 
 
-def members(folder: Path) -> dict[str, AtomModel]:
-    """Every network of the run, as the mean of its weights."""
+def members(folder: Path, bank: Bank) -> dict[str, AtomModel]:
+    """The shipped classifier, and every network of the run, as the mean of its weights."""
     kept = torch.load(folder / "checkpoint.pt", weights_only=True)
     network = together()
     network.load_state_dict(kept["mean"])
     print(f"step {kept['step']} of {kept['schedule']['steps']}")
-    return {name: AtomModel(member) for name, member in network.members.items()}  # type: ignore[arg-type]
+    found = {"attention": AtomModel.load()}
+    for name, member in network.members.items():
+        # Each with temperatures of its own: entropies of networks that doubt too much or too little do not compare.
+        found["attention, equal steps" if name == "attention" else name] = calibrated(member, SPEC, bank, fields=80)
+    return found
 
 
 class Boosted:
@@ -92,7 +97,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--share", type=int, default=1, help="every n-th case only")
     asked = parser.parse_args(words)
     torch.set_num_threads(2)
-    bank, models = shipped_bank(), members(asked.folder)
+    bank = shipped_bank()
+    models = members(asked.folder, bank)
     wanted = cases(trial_spec(1e5))[:: asked.share]
     out: dict[str, Any] = {"cases": 2 * len(wanted), "dose": {}}
     fields = {}
@@ -132,6 +138,7 @@ def at_dose(
         "both detectors": answers(models["attention"], fields, bank, slots=((0, 1),)),
         "context masked": answers(models["attention"], fields, bank, told=NOTHING),
         "image-only": answers(models["image-only"], fields, bank, told=NOTHING),
+        "attention, equal steps": answers(models["attention, equal steps"], fields, bank),
         "concat": answers(models["concat"], fields, bank),
         "film": answers(models["film"], fields, bank),
     }
@@ -184,7 +191,7 @@ def held(models: dict[str, AtomModel], fields: list[Patches], bank: Bank) -> dic
         if here:
             out[name] = {
                 "held out": asdict(summary(answers(models[name], here, bank))),
-                "seen": asdict(summary(answers(models["attention"], here, bank))),
+                "seen": asdict(summary(answers(models["attention, equal steps"], here, bank))),
             }
     return out
 

@@ -89,8 +89,7 @@ def methods(field: Field) -> str:
         "host's own contrast.",
         f"A network (epistem {record.version}, weights {record.weights}) that was trained on simulated images only "
         "gave the posterior of each column's role and element from this contrast and from composition, beam, "
-        "detectors, "
-        "pixel size and dose, as far as they were known.",
+        "detectors, pixel size and dose, as far as they were known.",
         "All columns of one sub-lattice were taken as the metal's; shares of the roles were estimated from the image "
         "by expectation maximisation (Saerens et al., Neural Comput. 14, 21, 2002).",
         "Entropy is that of the posterior over roles with their element, in bits. A column is called uncertain where "
@@ -109,7 +108,10 @@ def _coverage(field: Field) -> float:
 def _blocks(field: Field, pictures: Sequence[bytes], text: str) -> list[Block]:
     found = field.found
     blocks: list[Block] = [Text(text=text, role="headline")]
-    blocks += [Notice(level="warning" if not found.known else "info", text=note) for note in field.notes]
+    blocks += [
+        Notice(level="info" if note.startswith("Detector angles unknown") else "warning", text=note)
+        for note in field.notes
+    ]
     if found.known:
         blocks += [_cards(field), _labels(field)]
     for image, picture in zip(field.images, pictures, strict=True):

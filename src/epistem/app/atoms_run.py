@@ -231,9 +231,8 @@ def simulate_fields(
 
 
 def train_network(
-    spec: Path, out: Path, *, steps: int, kind: Kind, learning_rate: float, fields: int, seed: int, device: str |
-        None,
-    workers: int, as_json: bool,
+    spec: Path, out: Path, *, steps: int, kind: Kind, learning_rate: float, fields: int, seed: int,
+    device: str | None, workers: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Train, calibrate, and tell where the weights are."""
     from epistem.app.train import Words, need_torch

@@ -33,7 +33,7 @@ settings:
 size_A: 100
 pixel_A: [0.25, 0.25]       # from, to: drawn for each field
 dose_e_per_A2: [50000, 50000]
-defects: [0.01, 0.04]       # share of the sites, for dopants together and for each kind of vacancy
+defects: [0.03, 0.04]       # share of the sites, for dopants together and for each kind of vacancy
 """
 SPEC_FILE = "spec.json"
 

@@ -131,6 +131,11 @@ class Spec(BaseModel):
             is_range = isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], (str, Setting))
             if is_range and not value[0] <= value[1]:
                 raise ValueError(f"{name} goes from low to high, not {value[0]:g} to {value[1]:g}")
+        if not self.hosts:
+            raise ValueError(f"hosts names at least one of {', '.join(HOSTS)}")
+        for name in ("pixel_A", "dose_e_per_A2", "defects"):
+            if getattr(self, name)[0] <= 0:
+                raise ValueError(f"{name} is above 0, not {getattr(self, name)[0]:g}")
         for host in self.hosts:
             known = host_of(host)
             if self.dopants != "all":
@@ -371,7 +376,7 @@ def patches_of(field: AtomField, spec: Spec, number: int, *, keep: list[Image] |
 def _balanced(
     role: NDArray[np.int64], usable: NDArray[np.int64], rng: np.random.Generator, most: int = 60
 ) -> NDArray[np.int64]:
-    """As many of each role as the third rarest has, at most; all of a rarer one."""
+    """As many of each role as the roles have on the median, at most; all of a rarer one."""
     of_role = [usable[role[usable] == kind] for kind in range(6)]
     want = min(most, max(4, int(np.median([len(one) for one in of_role if len(one)]))))
     return np.sort(np.concatenate([rng.permutation(one)[:want] for one in of_role]))

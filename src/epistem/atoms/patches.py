@@ -101,7 +101,7 @@ def cut(image: Image, sites_px: Floats, *, side_px: float, turned: float) -> Ima
 def bilinear(image: Image, row: Image, col: Image) -> Image:
     """Values between pixels; outside the image its border goes on."""
     rows, cols = image.shape
-    row, col = np.clip(row, 0, rows - 1.001), np.clip(col, 0, cols - 1.001)
+    row, col = np.clip(row, 0, rows - 1.01), np.clip(col, 0, cols - 1.01)
     first_row, first_col = row.astype(np.int32), col.astype(np.int32)
     down, right = row - first_row, col - first_col
     flat = image.ravel()

@@ -99,7 +99,7 @@ def _draw_marks(picture: Image.Image, marks: Sequence[Marks], zoom: float, neigh
 
 def _mark(draw: ImageDraw.ImageDraw, one: Marks, x: float, y: float, radius: float, thin: int) -> None:
     if one.shape == "dot":
-        small = max(1.5, 0.14 * radius)
+        small = max(2.0, 0.22 * radius)
         draw.ellipse((x - small, y - small, x + small, y + small), fill=(*one.colour, 255))
         return
     for colour, width in (((*SHADE, 130), thin + SUPERSAMPLING), ((*one.colour, 255), thin)):
