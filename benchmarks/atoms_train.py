@@ -53,8 +53,8 @@ def main(words: list[str] | None = None) -> int:
     if not asked.dry:
         record(
             "atoms.train_million_minutes", minutes, target="< 60", command=COMMAND,
-            data=f"{patches} patches of {asked.steps * FIELDS} simulated fields in {seconds:.0f} s, scaled to a million; "
-            "two processes simulate, one learns, two cores",
+            data=f"{patches} patches of {asked.steps * FIELDS} simulated fields in {seconds:.0f} s, scaled to a "
+            "million; two processes simulate, one learns, two cores",
         )  # fmt: skip
     return 0
 

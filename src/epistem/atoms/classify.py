@@ -33,7 +33,13 @@ Floats = NDArray[np.float64]
 
 METAL = np.isin(ROLES, METAL_ROLES)
 _LATTICE_ERROR = 0.08
-_SURE = 5.0  # log odds of which sub-lattice is the metal's, for each 100 columns, below which it is said
+_LEAST = 0.6  # of the likeliest role, or the column has no label
+_SURE = 3.0  # log odds of which sub-lattice is the metal's, below which it is said
+# Of all columns together. Where the detectors' angles were inferred, the inference chose a sub-lattice already, and
+# the classifier was told what it expects of these angles: it is no independent witness then.
+_MOST, _MOST_INFERRED = 10.0, 3.0
+_CONTRAST_ERROR = 0.05  # of the logarithm of a contrast: a standard deviation of what simulation leaves open
+_EQUAL = 0.07  # both sub-lattices as bright as each other, as the lattice's own warning has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +86,15 @@ class Classified:
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """(n,) the likeliest: "W", "Ti on W", "Se2", "V_Se", "V_Se2", "V_W"; "unknown" where nothing is known."""
+        """(n,) the likeliest: "W", "Ti on W", "Se2", "V_Se", "V_Se2", "V_W"; "unknown" below 0.6."""
         if not self.known or not len(self):
             return np.full(len(self), "unknown")
-        roles = self.role.argmax(axis=1)
+        roles, sure = self.role.argmax(axis=1), self.role.max(axis=1) >= _LEAST
         elements = self.joint[np.arange(len(self)), roles].argmax(axis=1)
         host = self.context.crystal
         metal = host.metal if host else "M"
-        return np.array([label(ROLES[r], ELEMENTS[e], metal) for r, e in zip(roles, elements, strict=True)])
+        names = [label(ROLES[r], ELEMENTS[e], metal) for r, e in zip(roles, elements, strict=True)]
+        return np.where(sure, names, "unknown")
 
     @property
     def instances(self) -> Instances:
@@ -151,7 +158,7 @@ def classify(
     why = _not_of_this_kind(lattice, context)
     if why:
         return _unknown(stack.shape[1:], lattice, context, why)
-    context, notes, either = _completed(stack, lattice, context, bank)
+    context, notes, evidence = _completed(stack, lattice, context, bank)
     chosen = np.flatnonzero(lattice.inside)
     turned = np.deg2rad(lattice.turn)
     seen = describe(
@@ -159,8 +166,9 @@ def classify(
     )
     role, joint, embedding = model.posterior(seen, context, bank)
     kind = lattice.sublattice[chosen].astype(np.int64)
-    role, joint, metal_is, odds = one_metal_sublattice(role, joint, kind, either=either)
-    if not either and abs(odds) < _SURE * max(1.0, len(kind) / 100):
+    most = _MOST_INFERRED if evidence else _MOST
+    role, joint, metal_is, odds = one_metal_sublattice(role, joint, kind, evidence=evidence, most=most)
+    if evidence is not None and abs(odds) < _SURE:
         notes.append(
             "Which sub-lattice is the metal's is uncertain from this contrast; give the detector's angles, or a "
             "second detector"
@@ -175,23 +183,25 @@ def classify(
 
 
 def one_metal_sublattice(
-    role: Floats, joint: Floats, sublattice: NDArray[np.int64], *, either: bool = False
+    role: Floats, joint: Floats, sublattice: NDArray[np.int64], *, evidence: float | None = 0.0, most: float = _MOST
 ) -> tuple[Floats, Floats, float, float]:
     """The posteriors, given that all metal columns stand on one sub-lattice and all chalcogens on the other.
 
-    Each column is a witness: the sum of their log odds decides, and both answers stay in as far as it leaves them
-        open.
+    Each column is a witness, at half weight, but what is wrong with an image is wrong with all of them: together
+    they say no more than `most`. Both answers stay in as far as the odds leave them open.
 
     Args:
-        either: the witnesses are not to be believed, because the contrast fits both answers: half and half.
+        evidence: log odds that sub-lattice 0 is the metal's, from elsewhere; None: the image fits both, and no
+            witness is believed.
+        most: limit of the columns' log odds.
 
     Returns:
         (n, 6) and (n, 6, 20) posteriors, the probability that sub-lattice 0 is the metal's, and its log odds.
     """
     metal = np.clip(role[:, METAL].sum(axis=1), 1e-6, 1 - 1e-6)
-    # Half weight to each column: neighbours share noise, focus and whatever else the simulation did not have.
-    odds = float(0.5 * np.where(sublattice == 0, 1, -1) @ np.log(metal / (1 - metal))) * (not either)
-    first = float(1 / (1 + np.exp(-np.clip(odds, -700, 700))))
+    said = float(0.5 * np.where(sublattice == 0, 1, -1) @ np.log(metal / (1 - metal)))
+    odds = 0.0 if evidence is None else evidence + float(np.clip(said, -most, most))
+    first = float(1 / (1 + np.exp(-odds)))
     chance = np.where(sublattice == 0, first, 1 - first)
     weight = np.where(METAL, (chance / metal)[:, None], ((1 - chance) / (1 - metal))[:, None])
     weighted = role * weight
@@ -206,20 +216,24 @@ def estimated_shares(role: Floats, trained: Floats, *, steps: int = 100) -> Floa
         role: (n, 6) posteriors of a classifier trained on `trained` shares.
 
     Returns:
-        (6,), at least 1/n each: what was not seen may still be there once.
+        (6,), nearly 1/n each at the least: what was not seen may still be there once. Half of the sites are metal's.
 
     Source: Saerens, Latinne, Decaestecker, Neural Computation 14, 21 (2002): expectation maximisation.
     """
     shares = trained.copy()
     for _ in range(steps):
         weighted = role * (shares / trained)
-        mean = (weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0)
+        mean = _halves((weighted / weighted.sum(axis=1, keepdims=True)).mean(axis=0))
         if np.abs(mean - shares).max() < 1e-6:
             break
         shares = mean
-    shares = np.maximum(shares, 1 / max(1, len(role)))
-    floored: Floats = shares / shares.sum()
-    return floored
+    return _halves(np.maximum(shares, 1 / max(1, len(role))))
+
+
+def _halves(shares: Floats) -> Floats:
+    """The shares with half of the sites metal's and half chalcogen's, as the honeycomb has them."""
+    total = np.where(METAL, shares[METAL].sum(), shares[~METAL].sum())
+    return np.asarray(shares / np.maximum(2 * total, 1e-12))
 
 
 def with_shares(role: Floats, joint: Floats, shares: Floats, trained: Floats) -> tuple[Floats, Floats]:
@@ -333,10 +347,10 @@ def _unknown(shape: tuple[int, ...], lattice: Lattice, context: AtomContext, why
 
 def _completed(
     stack: Image, lattice: Lattice, context: AtomContext, bank: Bank
-) -> tuple[AtomContext, list[str], bool]:
-    """The context with what the image itself says, notes, and whether either sub-lattice may be the metal's.
+) -> tuple[AtomContext, list[str], float | None]:
+    """The context with what the image itself says, notes, and log odds that sub-lattice 0 is the metal's.
 
-    Angles come from contrast; a pixel size that cannot be is forgotten.
+    Angles come from contrast; a pixel size that cannot be is forgotten. None instead of odds: either may be.
     """
     notes: list[str] = []
     host, beam = context.crystal, context.beam
@@ -345,24 +359,26 @@ def _completed(
         if abs(measured / host.a_A - 1) > _LATTICE_ERROR:
             notes.append(
                 f"{host.name} has {host.a_A:.2f} Å, this image {measured:.2f} Å: the pixel size or the host is "
-                "wrong; "
-                "the pixel size is not used"
+                "wrong; the pixel size is not used"
             )
             context = replace(context, pixel_A=None)
+    if context.pixel_A is None:
+        notes.append("The pixel size is unknown: that the lattice constant is the host's was not checked")
+    ratios = _ratios(stack, lattice)
+    if all(abs(np.log(ratio)) < _EQUAL for ratio in ratios):
+        notes.append(
+            "Both sub-lattices are equally bright: which is the metal's, and whether this is the host, is open"
+        )
+        return context, notes, None
     if host is None or beam is None or all(ring is not None for ring in context.rings):
-        return context, notes, False
-    inside = lattice.sublattice.astype(np.int64)
-    ratios = []
-    for image in stack:
-        found = levels(image, lattice.sites, inside, lattice.hollow, lattice.a_px)
-        ratios.append(found.dim if found.bright_is == 0 else 1 / found.dim)
+        return context, notes, 0.0
     angles = effective_angles(host, beam, ratios, bank)
     if angles.ambiguous:
         notes.append(
             "The detector angles are unknown, and the host's contrast fits either sub-lattice as the metal's: give "
             "the angles, or the image of a second detector"
         )
-        return context, notes, True
+        return context, notes, None
     words = " and ".join(f"{ring.inner_mrad:.0f} to {ring.outer_mrad:.0f} mrad" for ring in angles.rings)
     notes.append(
         f"Detector angles unknown: {words} inferred from {host.name}'s own contrast, which they miss by "
@@ -371,4 +387,15 @@ def _completed(
     rings: tuple[Ring | None, ...] = tuple(
         known or inferred for known, inferred in zip(context.rings, angles.rings, strict=True)
     )
-    return replace(context, rings=rings, rings_estimated=True), notes, False
+    evidence = (angles.other_misfit**2 - angles.misfit**2) / (2 * _CONTRAST_ERROR**2)
+    evidence = float(np.clip(evidence, -_MOST, _MOST)) * (1 if angles.metal == 0 else -1)
+    return replace(context, rings=rings, rings_estimated=True), notes, evidence
+
+
+def _ratios(stack: Image, lattice: Lattice) -> list[float]:
+    """Height of sub-lattice 1 over that of sub-lattice 0, for every detector."""
+    found = [
+        levels(image, lattice.sites, lattice.sublattice.astype(np.int64), lattice.hollow, lattice.a_px)
+        for image in stack
+    ]
+    return [one.dim if one.bright_is == 0 else 1 / one.dim for one in found]
