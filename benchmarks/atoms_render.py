@@ -301,7 +301,8 @@ def main(dry: bool) -> None:
     told(
         "atoms.render_difference_r", Share(round(min(row.difference for row in exact), 5), None, None),
         target=f">= {DIFFERENCE_R}", command=command, dry=dry,
-        data="defect minus pristine, " + "; ".join(f"{row.what} {row.difference:.5f}" for row in rows),
+        data="defect minus pristine, "
+        + "; ".join(f"{row.what} {row.difference:.5f}" for row in [*exact, *vibrating]),
     )  # fmt: skip
     ratio, words = speed()
     told("atoms.render_speed_ratio", ratio, target=">= 1000", command=command, dry=dry,

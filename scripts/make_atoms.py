@@ -96,7 +96,7 @@ def ship(folder: Path) -> None:
     card = {
         "about": "The context-attention classifier of atomic columns in dichalcogenide monolayers, trained on "
         "simulated fields alone: no real image, no real label. The bank of columns that the fields are made of was "
-        "simulated with abTEM (scripts/make_columns.py).",
+        "simulated with abTEM (scripts/make_columns.py). Not blind to the real wse2_ti fields: docs/decisions/0012.",
         "licence": "GPL-3.0-or-later, as epistem",
         "steps": kept["step"], "fields a step": kept["schedule"]["batch"], "training seconds": round(seconds),
         "before": "1500 steps of 8 fields beside seven other networks (scripts/make_atoms.py without --from)",

@@ -118,7 +118,7 @@ def bench(
 @reproducing.command()
 def atoms(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page, figures and numbers.")],
-    share: Annotated[int, typer.Option(min=1, help="Every n-th of the 288 pairs of cases; 1 takes all.")] = 8,
+    share: Annotated[int, typer.Option(min=1, help="One in n of the 288 pairs of cases, drawn; 1 takes all.")] = 8,
     as_json: Json = False,
 ) -> None:
     """Atomic columns in context: accuracy and entropy by dose, the paper's figures as our numbers."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 METAL = np.isin(ROLES, METAL_ROLES)
+UNNAMED = {"M": "metal", "X2": "X2", "D_M": "dopant", "V_X": "V_X", "V_X2": "V_X2", "V_M": "V_M"}
+"""What columns are called where the host is unknown."""
 _LATTICE_ERROR = 0.08
 _LEAST = 0.6  # of the likeliest role, or the column has no label
 _SURE = 3.0  # log odds of which sub-lattice is the metal's, below which it is said
@@ -39,6 +41,7 @@ _SURE = 3.0  # log odds of which sub-lattice is the metal's, below which it is s
 # the classifier was told what it expects of these angles: it is no independent witness then.
 _MOST, _MOST_INFERRED = 10.0, 3.0
 _CONTRAST_ERROR = 0.05  # of the logarithm of a contrast: a standard deviation of what simulation leaves open
+_NO_HOST = 0.15  # of the same: more is another material, or a detector that was not simulated
 _EQUAL = 0.07  # both sub-lattices as bright as each other, as the lattice's own warning has it
 
 
@@ -93,7 +96,10 @@ class Classified:
         elements = self.joint[np.arange(len(self)), roles].argmax(axis=1)
         host = self.context.crystal
         metal = host.metal if host else "M"
-        names = [label(ROLES[r], ELEMENTS[e], metal) for r, e in zip(roles, elements, strict=True)]
+        if host is None:  # one sheet has one host; column by column it would get several
+            names = [UNNAMED[ROLES[r]] for r in roles]
+        else:
+            names = [label(ROLES[r], ELEMENTS[e], metal) for r, e in zip(roles, elements, strict=True)]
         return np.where(sure, names, "unknown")
 
     @property
@@ -362,6 +368,8 @@ def _completed(
                 "wrong; the pixel size is not used"
             )
             context = replace(context, pixel_A=None)
+    if host is None:
+        notes.append("The host is unknown: columns are called by their role, not by an element; name the host")
     if context.pixel_A is None:
         notes.append("The pixel size is unknown: that the lattice constant is the host's was not checked")
     ratios = _ratios(stack, lattice)
@@ -373,6 +381,13 @@ def _completed(
     if host is None or beam is None or all(ring is not None for ring in context.rings):
         return context, notes, 0.0
     angles = effective_angles(host, beam, ratios, bank)
+    if angles.misfit > _NO_HOST:
+        notes.append(
+            f"No detector that was simulated gives {host.name} this contrast (off by "
+            f"{100 * (np.exp(angles.misfit) - 1):.0f} %): another material or imaging mode; which sub-lattice is the "
+            "metal's is open"
+        )
+        return context, notes, None
     if angles.ambiguous:
         notes.append(
             "The detector angles are unknown, and the host's contrast fits either sub-lattice as the metal's: give "

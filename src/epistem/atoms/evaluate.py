@@ -106,6 +106,13 @@ def cases(spec: Spec) -> list[tuple[str, str, Setting]]:
     return list(dict.fromkeys((host, dopant, setting) for host, dopant, setting, _ in spec.cases()))
 
 
+def drawn_cases(spec: Spec, every: int) -> list[tuple[str, str, Setting]]:
+    """One in `every` of the cases, drawn: a stride would keep to some dopants or one energy."""
+    known = cases(spec)
+    order = np.random.default_rng(0).permutation(len(known))
+    return [known[at] for at in np.sort(order[: -(-len(known) // every)])]
+
+
 def trial_patches(spec: Spec, bank: Bank, wanted: Sequence[tuple[str, str, Setting]]) -> Iterator[Patches]:
     """Patches of one field for each case."""
     every = {case: number for number, case in enumerate(cases(spec))}
