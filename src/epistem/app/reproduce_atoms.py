@@ -219,8 +219,8 @@ def page_of(study: AtomStudy, figures: Mapping[str, tuple[bytes, str]]) -> Repor
                  f"{100 * found['entropy_reduction']:.0f} % of the posterior's entropy at 1e5 e/Å²."),
             cards,
             Text(text=f"Of the roles alone, without their element: {main['with context']['role_entropy_bits']:.3f} "
-                 f"bit with context, {main['nothing known']['role_entropy_bits']:.3f} without. Told the host and its one "
-                 "dopant, the element follows from the role: that part of the fall needs no image."),
+                 f"bit with context, {main['nothing known']['role_entropy_bits']:.3f} without. Told the host and its "
+                 "one dopant, the element follows from the role: that part of the fall needs no image."),
             Text(text="Entropy is the mean over columns of −Σ p·log₂ p, over roles with their element: metal, "
                  "chalcogen pair, dopant, missing X, X2 and M. “Nothing known” is the same network with all context "
                  "masked. NLL, the mean −log₂ p of the truth, stands beside it: a posterior that is narrow and wrong "
