@@ -97,13 +97,16 @@ def ship(folder: Path) -> None:
         "about": "The context-attention classifier of atomic columns in dichalcogenide monolayers, trained on "
         "simulated fields alone: no real image, no real label. The bank of columns that the fields are made of was "
         "simulated with abTEM (scripts/make_columns.py). Not blind to the real wse2_ti fields: docs/decisions/0012.",
-        "licence": "GPL-3.0-or-later, as epistem",
-        "steps": kept["step"], "fields a step": kept["schedule"]["batch"], "training seconds": round(seconds),
+        "licences": {"initial_weights": "none: random, from the seed", "weights": "GPL-3.0-or-later, as epistem"},
+        "seed": SPEC.seed,
+        "steps": kept["step"],
+        "fields_a_step": kept["schedule"]["batch"],
+        "training_seconds": round(seconds),
         "before": "1500 steps of 8 fields beside seven other networks (scripts/make_atoms.py without --from)",
         "hardware": "two CPU cores shared with other work",
         "parameters": sum(value.numel() for value in model.network.parameters()),
+        "scores": model.card["calibration"],
         "fields": SPEC.model_dump(mode="json"),
-        **model.card,
     }  # fmt: skip
     weights = model.save(SHIPPED / "atoms-context.safetensors", card)
     made = write_card(weights, card)
