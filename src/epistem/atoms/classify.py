@@ -144,6 +144,7 @@ def classify(
     bank: Bank,
     *,
     shares: Floats | None = None,
+    lattice: Lattice | None = None,
 ) -> Classified:
     """What every column of an image is.
 
@@ -152,6 +153,7 @@ def classify(
         context: what is known.
         model: a trained classifier.
         shares: (6,) how often each role is expected; None estimates it from the image.
+        lattice: of these images, where it was found before.
 
     Raises:
         NoLattice: no lattice is found.
@@ -160,7 +162,8 @@ def classify(
     """
     stack = _stacked(images, context)
     host = context.crystal
-    lattice = find_lattice(list(stack), pixel_A=context.pixel_A, a_A=host.a_A if host else None)
+    if lattice is None:
+        lattice = find_lattice(list(stack), pixel_A=context.pixel_A, a_A=host.a_A if host else None)
     why = _not_of_this_kind(lattice, context)
     if why:
         return _unknown(stack.shape[1:], lattice, context, why)
@@ -278,7 +281,7 @@ def what_if(
     rows = []
     for words, told in _other_contexts(context):
         try:
-            other = classify(images, told, model, bank)
+            other = classify(images, told, model, bank, lattice=first.lattice)
         except SettingsError as error:
             rows.append(WhatIf(words, None, None, str(error)))
             continue
