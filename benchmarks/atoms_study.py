@@ -40,7 +40,7 @@ from epistem.atoms.kernels import Bank, shipped_bank
 from epistem.atoms.learn import columns_of
 from epistem.atoms.model import AtomModel
 from epistem.report.document import plain
-from scripts.make_atoms import HELD_DOPANTS, HELD_HOST, HELD_KEV, SPEC, together
+from scripts.make_atoms import COMPARED, HELD_DOPANTS, HELD_HOST, HELD_KEV, together
 
 COMMAND = "python -m benchmarks.atoms_study FOLDER"
 DETAIL = ROOT / "src/epistem/atoms/shipped/study.json"
@@ -56,7 +56,9 @@ def members(folder: Path, bank: Bank) -> dict[str, AtomModel]:
     found = {"attention": AtomModel.load()}
     for name, member in network.members.items():
         # Each with temperatures of its own: entropies of networks that doubt too much or too little do not compare.
-        found["attention, equal steps" if name == "attention" else name] = calibrated(member, SPEC, bank, fields=80)
+        found["attention, equal steps" if name == "attention" else name] = calibrated(
+            member, COMPARED, bank, fields=80
+        )
     return found
 
 
@@ -65,7 +67,7 @@ class Boosted:
 
     def __init__(self, bank: Bank, fields: int = 600) -> None:
         rows, labels = [], []
-        for found in stream(SPEC.model_copy(update={"seed": 11}), bank, range(fields)):
+        for found in stream(COMPARED.model_copy(update={"seed": 11}), bank, range(fields)):
             for slots in ((0, 1), (0,), (1,)):
                 context = _with_slots(found, slots)
                 rows.append(self._rows(Described(*(part[:, list(slots)] for part in found.described)), context, bank))

@@ -87,6 +87,8 @@ class Spec(BaseModel):
         pixel_A, dose_e_per_A2, blur_A, defocus_A, astigmatism_A, coma_A, jitter_A, contamination, read_noise: ranges.
         strain: largest strain.
         shear: largest drift, in lines for each line.
+        scatter: range of how much columns of one kind differ in signal, more than their electrons do: the scale of
+            Student's t with four degrees of freedom, for tilt, ripples, damage and what has settled on the sheet.
         relaxation_A: standard deviation of a column's displacement from its site.
         placement_A: standard deviation of where a patch is centred from the site.
         defects: range of the share of each kind of defect among the sites that can have it.
@@ -117,6 +119,7 @@ class Spec(BaseModel):
     read_noise: Range = (0.0, 0.5)
     strain: float = Field(0.02, ge=0, le=0.1)
     shear: float = Field(0.02, ge=0, le=0.2)
+    scatter: Range = (0.0, 0.0)
     relaxation_A: float = Field(0.03, ge=0)
     placement_A: float = Field(0.12, ge=0)
     defects: Range = (0.01, 0.12)
@@ -247,12 +250,14 @@ def _draw(
     sheet = make_sheet(host, vectors, (side, side), shares, rng, margin_A=side * spec.shear + 9.0)
     error = spec.signal_error if rng.random() < spec.doubtful else 0.0
     return expose_sheet(sheet, setting, formation, pixel, (round(side / pixel),) * 2, bank, rng,
-                        dopants=dopants, relaxation_A=spec.relaxation_A, signal_error=error)  # fmt: skip
+                        dopants=dopants, relaxation_A=spec.relaxation_A, signal_error=error,
+                        scatter=even(spec.scatter) if spec.scatter[1] else 0.0)  # fmt: skip
 
 
 def expose_sheet(
     sheet: Sheet, setting: Setting, formation: Formation, pixel_A: float, shape: tuple[int, int], bank: Bank,
     rng: np.random.Generator, *, dopants: tuple[str, ...], relaxation_A: float = 0.0, signal_error: float = 0.0,
+    scatter: float = 0.0,
 ) -> AtomField:  # fmt: skip
     """An image of a sheet, with its truth in pixels."""
     moved = sheet.xy_A + relaxation_A * rng.standard_normal(sheet.xy_A.shape)
@@ -260,9 +265,11 @@ def expose_sheet(
     if signal_error:
         spectra = [{k: v * np.exp(signal_error * rng.standard_normal()) for k, v in one.items()} for one in spectra]
     transfer = relative_transfer(formation.lens, setting.beam, grid_of(shape, pixel_A))
+    # No column takes electrons away, or gives thrice its own.
+    strength = np.clip(1 + scatter * rng.standard_t(4, len(moved)), 0, 3) if scatter else None
     ideal = render(
         drifted(moved, formation.shear), sheet.column, spectra, shape, pixel_A,
-        transfer=transfer, blur_A=formation.blur_A,
+        transfer=transfer, blur_A=formation.blur_A, strength=strength,
     )  # fmt: skip
     counts = expose(ideal, formation.checked(), pixel_A, rng)
     vectors = drifted(sheet.vectors_A, formation.shear)

@@ -187,7 +187,7 @@ def shipped_bank() -> Bank:
 
 def render(
     xy_A: Floats, column: NDArray[np.str_], spectra: Sequence[Spectra], shape: tuple[int, int], pixel_A: float,
-    *, transfer: NDArray[np.complex64] | None = None, blur_A: float = 0.0,
+    *, transfer: NDArray[np.complex64] | None = None, blur_A: float = 0.0, strength: Floats | None = None,
 ) -> NDArray[np.float32]:  # fmt: skip
     """Image of columns at these places.
 
@@ -200,6 +200,7 @@ def render(
         transfer: what a lens with aberrations passes of what a perfect one does: `formation.relative_transfer` on the
             grid of `grid_of(shape, pixel_A)`.
         blur_A: standard deviation of the source's image.
+        strength: (n,) factor on each column's signal, where they are not as the bank has them.
 
     Returns:
         (detectors, H, W) share of the beam.
@@ -221,7 +222,8 @@ def render(
     for name in sorted(set(column.tolist()) - {""}):
         if name not in spectra[0]:
             raise UnknownName(f"the bank has no column {name!r}; it holds {', '.join(spectra[0])}")
-        here = rfft2(_deposit(xy_A[column == name] + grid.margin_A, grid))
+        of_name = column == name
+        here = rfft2(_deposit(xy_A[of_name] + grid.margin_A, grid, None if strength is None else strength[of_name]))
         for out, spectrum in zip(total, spectra, strict=True):
             value = spectrum[name].astype(np.float32)
             out += here * (value[below] * (1 - part) + value[below + 1] * part)
@@ -273,7 +275,7 @@ def grid_of(shape: tuple[int, int], pixel_A: float) -> Grid:
     return Grid((rows, cols), step, every, margin)
 
 
-def _deposit(xy_A: Floats, grid: Grid) -> NDArray[np.float32]:
+def _deposit(xy_A: Floats, grid: Grid, strength: Floats | None) -> NDArray[np.float32]:
     """Points spread over 4 × 4 grid points by the cubic B-spline, whose window `render` divides out."""
     rows, cols = grid.shape
     place = xy_A[:, ::-1] / grid.step_A
@@ -286,6 +288,8 @@ def _deposit(xy_A: Floats, grid: Grid) -> NDArray[np.float32]:
     step = np.arange(-1, 3)
     flat = (first[:, 0, None, None] + step[:, None]) * cols + first[:, 1, None, None] + step[None]
     value = weights[:, :, 0].T[:, :, None] * weights[:, :, 1].T[:, None]
+    if strength is not None:
+        value = value * strength[inside, None, None]
     return np.bincount(flat.ravel(), value.ravel(), rows * cols).reshape(rows, cols).astype(np.float32)
 
 
