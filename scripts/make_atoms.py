@@ -1,8 +1,9 @@
 """Train the classifier that `epistem atoms` ships, and what it is compared with, all on the same simulated fields.
 
 python scripts/make_atoms.py ALL [--steps 1500]                     train all; run again to go on
-python scripts/make_atoms.py ONE --from ALL --steps 3200            train the one that ships on, alone; also from a ONE
-python scripts/make_atoms.py ONE --ship                             calibrate and write weights and card
+python scripts/make_atoms.py ONE --from ALL --steps 3200            train the one that ships on, alone
+python scripts/make_atoms.py TWO --from ONE --steps 3000 --seed 2   and on, as often as it helps
+python scripts/make_atoms.py TWO --ship                             calibrate and write weights and card
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def told(step: Step) -> None:
 
 
 def alone(folder: Path, began: Path, steps: int, workers: int, spec: Spec, seed: int) -> None:
-    """The attention network trained on from an earlier run: the comparisons are of the first, what ships is the last."""
+    """The attention network trained on from an earlier run: comparisons are of the first, what ships is the last."""
     kept = torch.load(began / "checkpoint.pt", weights_only=True)
     prefix = "members.attention."
     network = build()

@@ -34,6 +34,9 @@ class ByHeight:
         within = possible / np.maximum(possible.sum(axis=1, keepdims=True), 1)
         return role, role[:, :, None] * within, seen.scalars[:, -1]
 
+    def not_learned(self, context):
+        return []
+
     def sets(self, role):
         return role > 0.1
 
@@ -153,7 +156,9 @@ def test_noise_has_no_lattice():
 def test_what_if_tells_each_variable_and_wrong_ones(field, found):
     rows = {row.told: row for row in what_if(list(field.counts), found, TOLD, ByHeight(), shipped_bank())}
     assert {"beam unknown", "composition unknown", "nothing known", "host MoSe2", "no dopant"} <= set(rows)
+    assert {"200 keV", "angles 30 % wider", "a tenth of the dose"} <= set(rows)
     assert rows["beam unknown"].changed == pytest.approx(0.0)
+    assert rows["host MoSe2"].changed == pytest.approx(0.0)  # the same roles under other names
     assert rows["no dopant"].changed > 0.02
     assert rows["composition unknown"].entropy_bits > found.entropy_bits.mean() + 0.5
 

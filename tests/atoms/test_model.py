@@ -47,3 +47,14 @@ def test_sets_hold_more_roles_the_higher_the_threshold():
 
 def test_training_saw_every_role_as_often():
     assert AtomModel(build()).trained_shares == pytest.approx(np.full(len(ROLES), 1 / 6))
+
+
+def test_a_context_outside_what_was_learned_is_said_and_one_inside_is_not():
+    model = AtomModel.load()
+    assert model.not_learned(CONTEXT) == []
+    odd = AtomContext("WSe2", ("Ti",), 80.0, 24.0, (Ring(40, 90),), False, 0.05, 1e4)
+    said = model.not_learned(odd)
+    assert len(said) == 2
+    assert "at 30 mrad of semi-angle, not at 24" in said[0]
+    assert "0.1 to 0.45 Å a pixel, not at 0.05" in said[1]
+    assert model.not_learned(AtomContext("WSe2", None, None, None, (None,), False, None, None)) == []

@@ -20,7 +20,7 @@ from epistem.atoms.context import VARIABLES, AtomContext
 from epistem.atoms.crystals import ATOMIC_NUMBERS, HOSTS, METAL_ROLES, ROLES
 from epistem.atoms.dataset import ELEMENTS, Image, describe
 from epistem.atoms.detectors import effective_angles
-from epistem.atoms.kernels import Bank, Ring
+from epistem.atoms.kernels import OUTER_MRAD, Bank, Ring
 from epistem.atoms.lattice import Lattice, find_lattice
 from epistem.atoms.patches import levels
 from epistem.core import Instances, SettingsError, ShapeError
@@ -168,6 +168,7 @@ def classify(
     if why:
         return _unknown(stack.shape[1:], lattice, context, why)
     context, notes, evidence = _completed(stack, lattice, context, bank)
+    notes += model.not_learned(context)
     chosen = np.flatnonzero(lattice.inside)
     turned = np.deg2rad(lattice.turn)
     seen = describe(
@@ -258,7 +259,7 @@ class WhatIf:
 
     Attributes:
         told: in words.
-        changed: share of the columns that are called something else, 0 to 1.
+        changed: share of the columns whose likeliest role is another, 0 to 1: a new name for the same role is none.
         entropy_bits: mean, of the posterior over roles with their element.
         refused: why it could not be told, else "".
     """
@@ -288,7 +289,8 @@ def what_if(
         if len(other) != len(first):
             rows.append(WhatIf(words, None, None, "another lattice is found"))
             continue
-        rows.append(WhatIf(words, float((other.labels != first.labels).mean()), float(other.entropy_bits.mean())))
+        changed = other.role.argmax(axis=1) != first.role.argmax(axis=1)
+        rows.append(WhatIf(words, float(changed.mean()), float(other.entropy_bits.mean())))
     return rows
 
 
@@ -308,6 +310,22 @@ def _other_contexts(context: AtomContext) -> list[tuple[str, AtomContext]]:
         rows.append(("no dopant", replace(context, dopants=())))
     if len(context.rings) == 2 and all(context.rings):
         rows.append(("detectors exchanged", replace(context, rings=context.rings[::-1])))
+    return rows + _other_optics(context)
+
+
+def _other_optics(context: AtomContext) -> list[tuple[str, AtomContext]]:
+    """Beam, angles and dose as they are easily written down wrongly."""
+    rows = []
+    if context.keV is not None:
+        keV = 200.0 if context.keV < 150 else 80.0
+        rows.append((f"{keV:g} keV", replace(context, keV=keV)))
+    if any(context.rings):
+        wider = tuple(
+            ring and Ring(1.3 * ring.inner_mrad, min(1.3 * ring.outer_mrad, OUTER_MRAD)) for ring in context.rings
+        )
+        rows.append(("angles 30 % wider", replace(context, rings=wider)))
+    if context.dose_e_per_A2 is not None:
+        rows.append(("a tenth of the dose", replace(context, dose_e_per_A2=context.dose_e_per_A2 / 10)))
     return rows
 
 

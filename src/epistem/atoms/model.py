@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,31 @@ class AtomModel:
             embedding, np.float64
         )
 
+    def not_learned(self, context: AtomContext) -> list[str]:
+        """What of this context lies outside the fields that were learned from, a sentence each; none if unknown."""
+        fields = self.card.get("fields")
+        if not fields:
+            return []
+        settings = fields["settings"]
+        found = []
+        for value, low, high, what in (
+            (context.keV, *_ends(one["keV"] for one in settings), "keV"),
+            (context.semiangle_mrad, *_ends(one["semiangle_mrad"] for one in settings), "mrad of semi-angle"),
+            (context.pixel_A, *fields["pixel_A"], "Å a pixel"),
+            (context.dose_e_per_A2, *fields["dose_e_per_A2"], "e/Å²"),
+        ):
+            if value is not None and not 0.999 * low <= value <= 1.001 * high:
+                span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+                found.append(
+                    f"The classifier has learned at {span} {what}, not at {value:g}: its probabilities are untested"
+                )
+        return found
+
     def sets(self, role: Floats) -> NDArray[np.bool_]:
         """(n, 6) roles that are not ruled out."""
         return PredictionSets("LAC", self.threshold, self.coverage).sets(role)
+
+
+def _ends(values: Iterable[float]) -> tuple[float, float]:
+    known = list(values)
+    return min(known), max(known)

@@ -164,6 +164,7 @@ class ContextClassifier(nn.Module):
 
     def forward(self, fields: Sequence[Columns]) -> Logits:
         """Logits of all columns of some fields, one field after the other."""
+        fields = self._here(fields)
         many = [len(one.moments) for one in fields]
         which = torch.repeat_interleave(torch.arange(len(fields)), torch.tensor(many)).to(fields[0].moments.device)
         elements = torch.stack([one.elements for one in fields])
@@ -226,6 +227,7 @@ class ContextClassifier(nn.Module):
 
     def losses(self, fields: Sequence[Columns]) -> dict[str, Tensor]:
         """Cross-entropy of the role, and of the element among those that its role allows; roles weigh the same."""
+        fields = self._here(fields)
         out = self(fields)
         role, element = torch.cat([one.role for one in fields]), torch.cat([one.element for one in fields])
         which = torch.repeat_interleave(
@@ -237,6 +239,10 @@ class ContextClassifier(nn.Module):
         allowed = torch.stack([one.allowed for one in fields])[which, role]
         of_element = F.cross_entropy(out.element.masked_fill(~allowed, -1e4), element)
         return {"role": of_role, "element": of_element}
+
+    def _here(self, fields: Sequence[Columns]) -> list[Columns]:
+        """The fields where the weights are."""
+        return [Columns(*(part.to(self.unknown.device) for part in one)) for one in fields]
 
     @staticmethod
     def collate(samples: list[Columns]) -> list[Columns]:
@@ -254,7 +260,7 @@ class ContextClassifier(nn.Module):
             parts.append(
                 self([field._replace(moments=field.moments[rows], scalars=field.scalars[rows], patches=patches)])
             )
-        role, element, embedding = (torch.cat(kind).float().numpy() for kind in zip(*parts, strict=True))
+        role, element, embedding = (torch.cat(kind).float().cpu().numpy() for kind in zip(*parts, strict=True))
         return role, element, embedding
 
 
