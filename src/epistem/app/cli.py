@@ -1,5 +1,5 @@
 """The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
-`explain`, `atoms`, `reproduce`, `formats`.
+`explain`, `atoms`, `papers`, `ask`, `reproduce`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epistem import __version__
+from epistem.app.ask_cli import asking
 from epistem.app.atoms_cli import atoms
 from epistem.app.bench_cli import benching
 from epistem.app.forecast_cli import forecasting
 from epistem.app.options import Device, Json, Workers
+from epistem.app.papers_cli import papers
 from epistem.app.reproduce_cli import reproducing
 from epistem.app.segment_cli import explain, segment, train_segmenter
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
@@ -247,6 +249,8 @@ app.add_typer(forecasting, name="forecast")
 app.add_typer(reproducing, name="reproduce")
 app.add_typer(benching, name="bench")
 app.add_typer(atoms, name="atoms")
+app.add_typer(papers, name="papers")
+app.add_typer(asking, name="ask")
 app.command()(segment)
 app.command()(explain)
 training.command("segmenter")(train_segmenter)

@@ -1,0 +1,305 @@
+"""What `epistem ask evaluate`, `rate` and `agree` do with their words.
+
+A folder of results holds figures.jsonl, pairs.jsonl, answered.jsonl, grades.jsonl and the pictures: everything that
+is told of it is computed from these, so that it can be graded again without asking the model again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from epistem.app.ask_run import speaker_of
+from epistem.app.papers_run import FIGURES, PAIRS, chat_model
+from epistem.app.terminal import Bar
+from epistem.ask.answer import Speaker, abstains, picture
+from epistem.ask.assess import grade_all, scored_rows
+from epistem.ask.controls import CONDITIONS, Condition, grounding_gain, shown_under
+from epistem.ask.judge import make_judge
+from epistem.ask.records import Answered, Figure, Grade, Pair, identity, read_records, write_records
+from epistem.core import RecordError, SettingsError
+from epistem.report.export import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from epistem.ask.judge import Judge
+
+ANSWERED, GRADES = "answered.jsonl", "grades.jsonl"
+FIRST_SCENE = 1_000_000
+"""Scenes from here on are in no training set."""
+_AT_ONCE = 16
+_DEFAULT: tuple[Condition, ...] = ("real", "shuffled", "blank")
+
+
+def evaluate_set(
+    folder: Path | None, out: Path, *, scenes: int, questions: int, split: str, conditions: Sequence[str] | None,
+    judge: str, judge_model: str | None, repeats: int, model: Path | None, language: str | None,
+    endpoint: str | None, endpoint_model: str | None, key_from: str, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Answer under each condition, grade, and tell.
+
+    Raises:
+        SettingsError: a condition that there is not, or a set without questions.
+    """
+    asked = checked(conditions)
+    figures, pairs = _the_set(folder, out, scenes, questions, split, seed)
+    speakers: dict[bool, Speaker] = {}
+
+    def speaker(untrained: bool) -> Speaker:
+        if untrained not in speakers:
+            speakers[untrained] = speaker_of(model, language, endpoint, endpoint_model, key_from, untrained=untrained)
+        return speakers[untrained]
+
+    answered = answer_all(figures, pairs, out, asked, speaker, seed=seed, quiet=as_json)
+    # The same endpoint judges under another model's name; a model that grades itself would be told as such.
+    chat = chat_model(endpoint, judge_model or endpoint_model, key_from) if judge == "model" else None
+    grades = grade(pairs, answered, out, make_judge(judge, chat), 1 if judge == "rules" else repeats, as_json)
+    told = told_of(pairs, answered, grades)
+    write_text(out / "evaluation.json", json.dumps(told, indent=1, ensure_ascii=False))
+    from epistem.app.reproduce_ask import reproduce_ask
+
+    page = reproduce_ask(out, out)
+    if as_json:
+        print(json.dumps({"page": str(page), **told}, indent=1, ensure_ascii=False))
+        return
+    for line in lines_of(told):
+        print(line)
+    print(f"Page: {page}")
+
+
+def checked(conditions: Sequence[str] | None) -> tuple[Condition, ...]:
+    """The conditions by name; real is always among them."""
+    if conditions is None:
+        return _DEFAULT
+    strange = sorted(set(conditions) - set(CONDITIONS))
+    if strange:
+        raise SettingsError(f"no condition is called {strange[0]!r}; there is {', '.join(CONDITIONS)}")
+    return tuple(one for one in CONDITIONS if one in conditions or one == "real")
+
+
+def _the_set(
+    folder: Path | None, out: Path, scenes: int, questions: int, split: str, seed: int
+) -> tuple[dict[str, Figure], list[Pair]]:
+    """Figures by id, their pictures in `out`, and the questions; written once, kept from then on."""
+    if not (out / PAIRS).exists():
+        figures, pairs = (
+            scene_set(out, scenes, questions, seed)
+            if folder is None
+            else _from_set(folder, out, questions, split, seed)
+        )
+        write_records(out / FIGURES, figures)
+        write_records(out / PAIRS, pairs)
+    return {one.id: one for one in read_records(out / FIGURES, Figure)}, read_records(out / PAIRS, Pair)
+
+
+def scene_set(out: Path, scenes: int, questions: int, seed: int) -> tuple[list[Figure], list[Pair]]:
+    """Simulated scenes that no training has seen."""
+    from epistem.ask.scene_pairs import described_scene, scene_kinds
+
+    kinds = scene_kinds()
+    figures, pairs = [], []
+    for number in range(scenes):
+        one = described_scene(kinds[number % len(kinds)], FIRST_SCENE + 10_000 * seed + number)
+        name = f"pictures/{one.figure.id}.png"
+        (out / "pictures").mkdir(parents=True, exist_ok=True)
+        picture(one.micrograph).save(out / name)
+        figures.append(one.figure.model_copy(update={"image": name, "split": "test"}))
+        rng = np.random.default_rng([seed, number])
+        chosen = np.sort(rng.permutation(len(one.pairs))[:questions])
+        pairs += [one.pairs[i].model_copy(update={"split": "test"}) for i in chosen]
+    return figures, pairs
+
+
+def _from_set(folder: Path, out: Path, questions: int, split: str, seed: int) -> tuple[list[Figure], list[Pair]]:
+    figures = [one for one in read_records(folder / FIGURES, Figure) if one.image]
+    of = {one.id: one for one in figures}
+    pairs = [one for one in read_records(folder / PAIRS, Pair) if one.figure in of and split in ("all", one.split)]
+    if not pairs:
+        raise SettingsError(f"no question of split {split!r} in {folder}; try --split all")
+    rng = np.random.default_rng(seed)
+    kept: list[Pair] = []
+    for name in dict.fromkeys(one.figure for one in pairs):
+        own = [one for one in pairs if one.figure == name]
+        bare = [one for one in own if one.level == "none"]
+        chosen = [bare[i] for i in np.sort(rng.permutation(len(bare))[:questions])]
+        ids = {one.id for one in chosen}
+        kept += chosen + [one for one in own if one.base in ids]
+    (out / "pictures").mkdir(parents=True, exist_ok=True)
+    shown = []
+    for one in figures:
+        if any(pair.figure == one.id for pair in kept):
+            name = f"pictures/{one.id}.png"
+            with Image.open(folder / str(one.image)) as image:
+                image.convert("L").save(out / name)
+            shown.append(one.model_copy(update={"image": name}))
+    return shown, kept
+
+
+def answer_all(
+    figures: dict[str, Figure], pairs: Sequence[Pair], out: Path, conditions: Sequence[Condition],
+    speaker: Callable[[bool], Speaker], *, seed: int, quiet: bool,
+) -> list[Answered]:  # fmt: skip
+    """Every answer, those that are there already among them; each is written as it comes."""
+    path = out / ANSWERED
+    done = read_records(path, Answered) if path.exists() else []
+
+    def open_image(figure: Figure) -> Image.Image:
+        with Image.open(out / str(figure.image)) as image:
+            return image.convert("L")
+
+    with Bar(len(conditions) * len(pairs), quiet=quiet) as bar, path.open("a", encoding="utf-8") as file:
+        for at, condition in enumerate(conditions):
+            model = speaker(condition == "untrained-projector")
+            held = {one.pair for one in done if one.condition == condition and one.model == model.name}
+            bar.stage(condition)
+            # The exchange of images is drawn of all questions, or it would change with what is left to do.
+            told = shown_under(condition, pairs, figures, open_image, seed=seed)
+            left = ((pair, shown) for pair, shown in told if pair.id not in held)
+            count = len(held)
+            while batch := list(islice(left, _AT_ONCE)):
+                texts = _said(model, [(shown.image, shown.text) for _, shown in batch])
+                for (pair, _), text in zip(batch, texts, strict=True):
+                    one = Answered(
+                        id=identity(pair.id, model.name, condition, text), pair=pair.id, model=model.name,
+                        question=pair.question, text=text, condition=condition, abstained=abstains(text),
+                    )  # fmt: skip
+                    done.append(one)
+                    file.write(one.model_dump_json(exclude_defaults=True) + "\n")
+                file.flush()
+                count += len(batch)
+                bar.advance(at * len(pairs) + count, 0, None)
+    return done
+
+
+def _said(model: Speaker, asked: Sequence[tuple[Image.Image | None, str]]) -> list[str]:
+    many = getattr(model, "many", None)
+    if many is not None:
+        return list(many(asked))
+    return ["".join(model(image, text)).strip() for image, text in asked]
+
+
+def grade(
+    pairs: Sequence[Pair], answered: Sequence[Answered], out: Path, judge: Judge, repeats: int, quiet: bool
+) -> list[Grade]:
+    """All grades; those of this judge that are there are kept."""
+    path = out / GRADES
+    before = read_records(path, Grade) if path.exists() else []
+    grades = [one for one in before if one.judge != judge.name]
+    with Bar(3, quiet=quiet) as bar:
+        for number, assessment in enumerate(("quality", "features", "defect"), 1):
+            bar.stage(f"grading: {assessment}")
+            grades += list(
+                grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before)  # type: ignore[arg-type]
+            )
+            write_records(path, grades)
+            bar.advance(number, 3, None)
+    return grades
+
+
+def told_of(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Sequence[Grade]) -> dict[str, Any]:
+    """Scores by condition, what the image brings, and how often it was right to say nothing."""
+    rows = scored_rows(pairs, answered, grades)
+    quality = rows[rows["assessment"] == "quality"]
+    out: dict[str, Any] = {"questions": len(pairs), "judges": sorted(set(quality["judge"])), "quality": {}}
+    for judge, own in quality.groupby("judge"):
+        by = own.groupby("condition")["score"]
+        gains = {}
+        for condition in own["condition"].unique():
+            if condition != "real":
+                gains[condition] = _gain(own, condition)
+        out["quality"][judge] = {
+            "mean": {name: float(value) for name, value in by.mean().items()},
+            "unscored": {name: int(n) for name, n in own.groupby("condition")["unscored"].sum().items()},
+            "real_minus": gains,
+        }
+    of = {one.id: one for one in pairs}
+    real = [one for one in answered if one.condition == "real" and one.pair in of]
+    for wanted, name in ((False, "unanswerable"), (True, "answerable")):
+        own_answers = [one for one in real if of[str(one.pair)].answerable is wanted]
+        out[name] = {"n": len(own_answers), "abstained": sum(one.abstained for one in own_answers)}
+    return out
+
+
+def _gain(rows: pd.DataFrame, condition: str) -> dict[str, Any]:
+    found = grounding_gain(_one_model(rows, condition), against=condition)  # type: ignore[arg-type]
+    interval = found.difference
+    return {
+        "n": found.n, "papers": found.papers, "value": interval.value if interval else None,
+        "low": interval.low if interval else None, "high": interval.high if interval else None,
+    }  # fmt: skip
+
+
+def _one_model(rows: pd.DataFrame, condition: str) -> pd.DataFrame:
+    return rows[rows["condition"].isin(("real", condition))]
+
+
+def lines_of(told: dict[str, Any]) -> list[str]:
+    """For people."""
+    lines = []
+    for judge, of in told["quality"].items():
+        lines.append(f"Quality 0 to 100, by {judge}, {told['questions']} questions:")
+        for name, mean in of["mean"].items():
+            gain = of["real_minus"].get(name)
+            beside = ""
+            if gain and gain["value"] is not None:
+                beside = f"   real − {name}: {gain['value']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})"
+            lost = of["unscored"].get(name, 0)
+            lines.append(f"  {name:20}{mean:6.1f}{beside}{f'   {lost} unscored' if lost else ''}")
+    for name in ("unanswerable", "answerable"):
+        if told[name]["n"]:
+            lines.append(f"Of {told[name]['n']} {name} questions, {told[name]['abstained']} were declined.")
+    return lines
+
+
+def write_rating_page(folder: Path, out: Path, *, number: int, seed: int) -> None:
+    """The page for people."""
+    from epistem.ask.rate_page import write_answers_page
+
+    figures = {one.id: one for one in read_records(folder / FIGURES, Figure)}
+
+    def open_image(name: str) -> Image.Image | None:
+        figure = figures.get(name)
+        if figure is None or figure.image is None:
+            return None
+        with Image.open(folder / figure.image) as image:
+            return image.convert("L")
+
+    page = write_answers_page(
+        out, read_records(folder / PAIRS, Pair), read_records(folder / ANSWERED, Answered), open_image=open_image,
+        assessments=("quality", "defect"), n=number, seed=seed,
+    )  # fmt: skip
+    print(f"{len(page.answered)} answers to grade.\nPage: {page.path}")
+
+
+def tell_agreement(folder: Path, ratings: Sequence[Path], *, as_json: bool) -> None:
+    """κ and ICC of people and judges."""
+    from epistem.ask.people import agreements, read_ratings
+
+    pairs = read_records(folder / PAIRS, Pair)
+    grades = [*read_records(folder / GRADES, Grade), *read_ratings(ratings)]
+    found: list[dict[str, Any]] = []
+    for assessment in ("quality", "features", "defect"):
+        if any(one.assessment == assessment for one in grades):
+            rows = agreements(grades, pairs, assessment)  # type: ignore[arg-type]
+            found += [{"assessment": assessment, **_plain(row)} for row in rows]
+    if not found:
+        raise RecordError(f"no grades to compare in {folder} and {', '.join(map(str, ratings))}")
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for row in found:
+        print("  ".join(f"{name} {value}" for name, value in row.items() if value is not None))
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    from dataclasses import asdict, is_dataclass
+
+    known = asdict(row) if is_dataclass(row) and not isinstance(row, type) else row._asdict()
+    return {k: v if isinstance(v, (int, float, str, type(None))) else str(v) for k, v in known.items()}

@@ -1,0 +1,147 @@
+"""What `epistem ask train` does with its words: the assistant trained on a set of questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from epistem.app.papers_run import FIGURES, PAIRS
+from epistem.app.terminal import say
+from epistem.ask.records import Figure, Pair, read_records
+from epistem.core import Micrograph, SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+    from epistem.nets.assistant import Assistant
+    from epistem.nets.assistant_fit import Talks
+    from epistem.nets.eye import Eye
+
+_QUESTIONS = 4
+
+
+def train_assistant(
+    folder: Path, out: Path, *, preset: str, start: Path | None, eye: str | None, language: str | None,
+    epochs: float | None, pretrain: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Train, write weights and card.
+
+    Raises:
+        SettingsError: a set without pictures or questions of the training split; another eye than the weights had.
+    """
+    from epistem.nets.assistant import Assistant
+    from epistem.nets.assistant_fit import PRESETS, fit_stage, llava_pretrain
+    from epistem.nets.assistant_use import eye_of, load_assistant, save_assistant
+    from epistem.nets.eye import ClipEye, FocusEye
+    from epistem.nets.language import SMOLLM2, load_language
+
+    figures = {one.id: one for one in read_records(folder / FIGURES, Figure) if one.image}
+    pairs = [one for one in read_records(folder / PAIRS, Pair) if one.figure in figures]
+    if not any(one.split == "train" for one in pairs):
+        raise SettingsError(f"no question of split train with a picture in {folder}: run epistem papers questions")
+    if eye is None and language is None:
+        network, weights = load_assistant(start or "assistant", to_train=True)
+        looks: Eye = eye_of(weights)
+    else:
+        if start is not None:
+            raise SettingsError("--from goes on with the eye and language model of its weights; give it alone")
+        looks = FocusEye() if eye is None else ClipEye(eye)
+        network = Assistant(load_language(language or SMOLLM2), eye_width=looks.width, image_tokens=looks.tokens)
+    first, second = PRESETS[preset]
+    if epochs is not None:
+        second = replace(second, epochs=epochs)
+
+    def told(step: int, of: int, logs: dict[str, float]) -> None:
+        if "loss" in logs or "eval_loss" in logs:
+            kind = "judged" if "eval_loss" in logs else "loss"
+            say(f"step {step} of {of}: {kind} {logs.get('eval_loss', logs.get('loss', float('nan'))):.3f}")
+
+    if pretrain is not None:
+        captions = llava_pretrain(pretrain, pretrain.parent)
+        fit_stage(network, _captions(captions, network, looks), first or PRESETS["llava-1"][0], out / "stage1",
+                  told=told)  # type: ignore[arg-type]  # fmt: skip
+    seen = _Seen(folder, figures, looks)
+    judged = _talks(network, [one for one in pairs if one.split == "validation"], seen, 1.0)
+    learn = _talks(network, [one for one in pairs if one.split == "train"], seen, 1.0)
+    fit_stage(
+        network, learn, replace(second, patience=3 if len(judged) else 0), out / "stage2", told=told,
+        judged=judged if len(judged) else None, save_steps=max(1, len(learn) // second.batch),
+    )  # fmt: skip
+    log = json.loads((out / "stage2" / "log.json").read_text("utf-8"))
+    card = {
+        "about": f"An assistant trained with the preset {preset} on {len({one.paper for one in pairs})} papers.",
+        "data": {"set": folder.name, "questions": len(pairs),
+                 "licences": sorted({one.paper.licence or "not stated" for one in figures.values()})},
+        "licences": {"weights": "as the licences of the data allow"}, "eye": looks.name,
+        "language": network.language_name, "preset": preset,
+        "loss": [row["loss"] for row in log if "loss" in row],
+        "loss_judged": [row["eval_loss"] for row in log if "eval_loss" in row],
+    }  # fmt: skip
+    made = save_assistant(network, out / "assistant.safetensors", looks.name, card, language=language or SMOLLM2,
+                          eye_path=eye)  # fmt: skip
+    if as_json:
+        print(json.dumps({"weights": str(made.path), "hash": made.hash, "loss_judged": card["loss_judged"]}))
+    else:
+        print(f"Weights: {made.path}")
+
+
+class _Seen:
+    """What the eye makes of each figure, made once."""
+
+    def __init__(self, folder: Path, figures: dict[str, Figure], eye: Eye) -> None:
+        self._folder, self._figures, self._eye = folder, figures, eye
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> torch.Tensor:
+        import torch
+
+        if name not in self._known:
+            self._known[name] = torch.from_numpy(
+                self._eye([_opened(self._folder / str(self._figures[name].image))])[0]
+            )
+        found: torch.Tensor = self._known[name]
+        return found
+
+
+def _opened(path: Path) -> Micrograph:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return Micrograph(np.asarray(image.convert("L")))
+
+
+def _talks(network: Assistant, pairs: Sequence[Pair], seen: _Seen, times: float) -> Talks:
+    """Up to four questions of an image together, each question once an epoch."""
+    from epistem.nets.assistant import Talk, Turn
+    from epistem.nets.assistant_fit import Talks
+
+    by_figure: dict[str, list[Pair]] = {}
+    for one in pairs:
+        by_figure.setdefault(one.figure, []).append(one)
+    parts = [
+        (name, own[at : at + _QUESTIONS]) for name, own in by_figure.items() for at in range(0, len(own), _QUESTIONS)
+    ]
+
+    def make(at: int) -> Talk:
+        name, own = parts[at]
+        return network.talk([Turn(one.question, one.answer) for one in own], seen(name))
+
+    return Talks(make, round(times * len(parts)))
+
+
+def _captions(rows: Sequence[tuple[Path, str]], network: Assistant, eye: Eye) -> Talks:
+    import torch
+
+    from epistem.nets.assistant import Talk, Turn
+    from epistem.nets.assistant_fit import Talks
+
+    def make(at: int) -> Talk:
+        path, caption = rows[at]
+        return network.talk([Turn("Describe this picture.", caption)], torch.from_numpy(eye([_opened(path)])[0]))
+
+    return Talks(make, len(rows))

@@ -1,0 +1,200 @@
+"""What `epistem papers` does with its words."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from epistem.app.terminal import Bar, say
+from epistem.ask.records import Figure, Pair, read_records, write_records
+from epistem.core import SettingsError
+from epistem.report.export import write_text
+from epistem.report.words import counted
+
+if TYPE_CHECKING:
+    from epistem.ask.select import Filter
+    from epistem.core.protocols import ChatModel
+
+FIGURES, PAIRS = "figures.jsonl", "pairs.jsonl"
+_PAPERS = (".pdf", ".xml", ".nxml")
+
+
+def ingest_papers(
+    sources: Sequence[Path], out: Path, *, rule: Filter, layout: str, ocr: bool, seed: int, workers: int,
+    as_json: bool,
+) -> bool:  # fmt: skip
+    """Ingest, select, split and write; whether a file failed.
+
+    Raises:
+        SettingsError: no paper among the sources.
+    """
+    from epistem.ask.papers import Ingested, ingest_all
+    from epistem.ask.select import select, split_by_paper, with_split, write_manifest
+
+    files = paper_files(sources)
+    done: list[Any] = []
+    with Bar(len(files), quiet=as_json) as bar:
+        for number, one in enumerate(ingest_all(files, out, layout=layout, read=ocr, workers=workers), 1):
+            done.append(one)
+            bar.stage(files[number - 1].name)
+            bar.advance(number, len(files), None)
+    read = [one for one in done if isinstance(one, Ingested)]
+    failed = [one for one in done if not isinstance(one, Ingested)]
+    chosen = select([figure for one in read for figure in one.figures], rule)
+    splits = split_by_paper({figure.paper.id for figure in chosen.figures}, seed=seed)
+    figures = with_split(chosen.figures, splits)
+    write_records(out / FIGURES, figures)
+    write_manifest(out / "manifest.csv", figures)
+    write_text(
+        out / "selection.json", json.dumps({"filter": rule.model_dump(), "left_out": chosen.left_out}, indent=1)
+    )
+    told = {
+        "out": str(out), "papers": len(read), "figures": len(figures), "left_out": chosen.left_out,
+        "pages": sum(one.pages for one in read), "notes": [note for one in read for note in one.notes],
+        "refused": [f"{one.paper.file}: {why}" for one in read for why in one.refused],
+        "failed": [{"file": one.file, "why": one.why} for one in failed],
+        "splits": dict(Counter(figure.split for figure in figures)),
+    }  # fmt: skip
+    write_text(out / "ingest.json", json.dumps(told, indent=1, ensure_ascii=False))
+    if as_json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        _tell_ingested(told, out)
+    return bool(failed)
+
+
+def paper_files(sources: Sequence[Path]) -> list[Path]:
+    """The files, those of folders among them."""
+    found: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            found += sorted(path for path in source.rglob("*") if path.suffix.lower() in _PAPERS)
+        elif source.exists():
+            found.append(source)
+        else:
+            raise SettingsError(f"{source} is not there")
+    if not found:
+        raise SettingsError(f"no paper ({', '.join(_PAPERS)}) in {', '.join(map(str, sources))}")
+    return found
+
+
+def _tell_ingested(told: dict[str, Any], out: Path) -> None:
+    for one in told["failed"]:
+        say(f"{one['file']}: {one['why']}")
+    for line in (*told["notes"], *told["refused"]):
+        say(line)
+    for why, n in told["left_out"].items():
+        say(f"{counted(n, 'figure')} left out: {why}")
+    split = ", ".join(f"{n} {name}" for name, n in told["splits"].items()) or "none"
+    print(f"{counted(told['figures'], 'figure')} of {counted(told['papers'], 'paper')} ({split}).")
+    print(f"Records: {out / FIGURES}\nNext: epistem papers review {out}")
+
+
+def review_figures(folder: Path, answers: Path | None, *, as_json: bool) -> None:
+    """Write the page, or take its decisions over."""
+    from epistem.ask.review import apply_review, read_review, write_review
+
+    figures = read_records(folder / FIGURES, Figure)
+    if answers is None:
+        n = write_review(folder / "review.html", figures, folder)
+        told: dict[str, Any] = {"page": str(folder / "review.html"), "waiting": n}
+        words = f"{counted(n, 'figure')} to look at.\nPage: {folder / 'review.html'}"
+    else:
+        found = apply_review(figures, read_review(answers))
+        write_records(folder / FIGURES, found.figures)
+        told = {"figures": len(found.figures), **found.counts}
+        words = ", ".join(f"{n} {name}" for name, n in found.counts.items())
+    print(json.dumps(told, indent=1) if as_json else words)
+
+
+def write_questions(
+    folder: Path, *, per_category: int, unanswerable: int, context: bool, reviewed: bool, endpoint: str | None,
+    endpoint_model: str | None, key_from: str, seed: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Questions on every figure, the checks' refusals counted."""
+    from epistem.ask.add_context import add_context
+    from epistem.ask.extractive import Extractive
+    from epistem.ask.questions import ChatWriter, Made, make_questions
+    from epistem.ask.select import category_shares
+
+    figures = [
+        one
+        for one in read_records(folder / FIGURES, Figure)
+        if one.review != "rejected" and (one.review in ("accepted", "fixed") or not reviewed)
+    ]
+    chat = chat_model(endpoint, endpoint_model, key_from)
+    writer = Extractive() if chat is None else ChatWriter(chat)
+    everything = Made([], [], [])
+    with Bar(len(figures), quiet=as_json) as bar:
+        for number, figure in enumerate(figures, 1):
+            bar.stage(f"figure {figure.figure}{figure.panel or ''}")
+            made = make_questions(
+                figure, writer=writer, per_category=per_category, unanswerable=unanswerable, seed=seed
+            )
+            pairs = [pair.model_copy(update={"split": figure.split}) for pair in made.pairs]
+            everything.pairs.extend(pairs)
+            everything.refused.extend(made.refused)
+            everything.unwritten.extend(made.unwritten)
+            if context:
+                simple = [pair for pair in pairs if pair.subcategory == "simple" and pair.answerable]
+                for at, pair in enumerate(simple):
+                    found = add_context(pair, figure, model=chat, rng=np.random.default_rng([seed, number, at]))
+                    everything.pairs.extend(one.model_copy(update={"split": figure.split}) for one in found.pairs)
+            bar.advance(number, len(figures), None)
+    write_records(folder / PAIRS, everything.pairs)
+    told = {
+        "pairs": len(everything.pairs), "writer": writer.name, "refused": everything.tally(),
+        "unwritten": everything.unwritten, "shares": category_shares(everything.pairs),
+    }  # fmt: skip
+    write_text(folder / "questions.json", json.dumps(told, indent=1, ensure_ascii=False))
+    if as_json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for why in everything.unwritten[:10]:
+        say(why)
+    for check, n in everything.tally().items():
+        say(f"{counted(n, 'draft')} refused: {check}")
+    print(f"{counted(len(everything.pairs), 'question')} by {writer.name}.\nRecords: {folder / PAIRS}")
+
+
+def cluster_papers(folder: Path, *, number: int | None, seed: int, as_json: bool) -> None:
+    """Clusters, their titles, the map, and what they say of the splits."""
+    from epistem.app.papers_clusters import clustered
+
+    texts: dict[str, list[str]] = {}
+    splits: dict[str, str] = {}
+    for figure in read_records(folder / FIGURES, Figure):
+        texts.setdefault(figure.paper.id, [figure.paper.title or ""]).append(figure.text)
+        splits[figure.paper.id] = figure.split or "train"
+    told = clustered({name: "\n".join(parts) for name, parts in texts.items()}, splits, folder, number, seed)
+    write_text(folder / "clusters.json", json.dumps(told, indent=1, ensure_ascii=False))
+    if as_json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+        return
+    for line in told["lines"]:
+        print(line)
+
+
+def chat_model(endpoint: str | None, model: str | None, key_from: str) -> ChatModel | None:
+    """The endpoint that is asked for, or None.
+
+    Raises:
+        SettingsError: an endpoint without a model's name, or the other way round.
+    """
+    if endpoint is None and model is None:
+        return None
+    if endpoint is None or model is None:
+        raise SettingsError("an endpoint needs both --endpoint URL and --endpoint-model NAME")
+    from epistem.ask.chat import Endpoint
+
+    return Endpoint(endpoint, model, key_from=key_from)
+
+
+def pairs_of(folder: Path) -> list[Pair]:
+    """The questions of a set."""
+    return read_records(folder / PAIRS, Pair)

@@ -1,0 +1,1 @@
+"""Ask: from papers to questions, from questions to answers, from answers to grades."""

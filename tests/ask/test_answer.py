@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from epistem.ask.answer import abstains, answer
+from epistem.core.instances import Instances
+from epistem.core.micrograph import Calibration, Context, Micrograph
+
+PIXELS = np.zeros((40, 50), np.uint8)
+KNOWN = Micrograph(PIXELS, Calibration(2.0, 2.0, "metadata"), Context(beam_keV=15.0))
+UNKNOWN = Micrograph(PIXELS)
+
+
+class Squares:
+    """Finds two squares of 4 × 4 px wherever it looks."""
+
+    name, finds = "squares", ("pore",)
+
+    def __call__(self, micrograph):
+        labels = np.zeros(micrograph.shape, int)
+        labels[5:9, 5:9], labels[20:24, 30:34] = 1, 2
+        return Instances.from_labels(labels)
+
+
+class Nothing(Squares):
+    def __call__(self, micrograph):
+        return Instances.empty(micrograph.shape)
+
+
+class Words:
+    name = "words"
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, image, text):
+        self.asked.append(text)
+        yield "Grains "
+        yield "meet here."
+
+
+def test_a_count_is_the_tool_s_own():
+    said = answer(KNOWN, "How many pores are there?", tools=(Squares(),), speaker=Words())
+    assert said.statements[0].source == "measured"
+    assert (said.statements[0].value, said.statements[0].unit) == (2.0, "1")
+    assert said.text.startswith("There are 2 pores in the field (measured by squares)")
+
+
+def test_a_size_has_the_unit_of_the_pixel_size():
+    side = 2 * np.sqrt(16 / np.pi)
+    in_nm = answer(KNOWN, "What is the mean diameter of the pores?", tools=(Squares(),)).statements[0]
+    in_px = answer(UNKNOWN, "What is the mean diameter of the pores?", tools=(Squares(),)).statements[0]
+    assert (in_nm.value, in_nm.unit) == (pytest.approx(2 * side), "nm")
+    assert (in_px.value, in_px.unit) == (pytest.approx(side), "px")
+    assert "pixel size is not known" in in_px.text
+
+
+def test_an_area_share_and_a_density_are_measured():
+    share = answer(KNOWN, "What area fraction do the pores cover?", tools=(Squares(),)).statements[0]
+    dense = answer(KNOWN, "What is the number density of the pores?", tools=(Squares(),)).statements[0]
+    assert (share.value, share.unit) == (pytest.approx(100 * 32 / 2000), "%")
+    assert (dense.value, dense.unit) == (pytest.approx(2 / (2000 * 4e-6)), "1/µm²")
+
+
+def test_a_density_without_pixel_size_is_not_given_per_area():
+    said = answer(UNKNOWN, "What is the number density of the pores?", tools=(Squares(),))
+    assert said.abstained
+    assert said.statements[0].unit == "1/px²"
+
+
+def test_nothing_found_has_no_size():
+    said = answer(KNOWN, "What is the mean diameter of the pores?", tools=(Nothing(),)).statements[0]
+    assert said.value is None
+    assert "none has a size" in said.text
+
+
+def test_what_the_file_says_is_read_and_what_it_does_not_say_is_not_guessed():
+    assert "15 kV" in answer(KNOWN, "What accelerating voltage was used?").text
+    assert answer(UNKNOWN, "What accelerating voltage was used?", speaker=Words()).abstained
+    strip = {"working distance": "8.5 mm"}
+    assert "8.5 mm" in answer(UNKNOWN, "What was the working distance?", strip=strip).text
+
+
+def test_what_no_image_shows_is_refused_and_no_model_is_asked():
+    words = Words()
+    said = answer(KNOWN, "What is the hardness of this material?", speaker=words)
+    assert said.abstained
+    assert words.asked == []
+
+
+def test_other_questions_are_streamed_and_said_to_be_words():
+    pieces, words = [], Words()
+    said = answer(KNOWN, "What is shown?", speaker=words, context="sintered", told=pieces.append)
+    assert pieces == ["Grains ", "meet here."]
+    assert [one.source for one in said.statements] == ["language"]
+    assert words.asked == ["Known of the sample: sintered\nWhat is shown?"]
+
+
+def test_a_thing_without_a_tool_is_left_to_words_and_marked_so():
+    said = answer(KNOWN, "How many grains are there?", tools=(Squares(),), speaker=Words())
+    assert said.statements[0].source == "language"
+    assert said.statements[0].value is None
+
+
+def test_an_answer_that_refuses_is_seen_as_such():
+    assert abstains("This cannot be told from the image, because it has no depth.")
+    assert not abstains("There are 12 pores.")
