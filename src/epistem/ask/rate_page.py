@@ -1,0 +1,177 @@
+"""One page on which a person grades answers: blind, in random order, some of them twice, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from epistem.ask.judge import ASSESSMENTS, Assessment
+from epistem.ask.records import Answered, Pair
+from epistem.core import RecordError, SettingsError
+
+_APART = 10
+_LARGEST_PX = 800
+
+
+class AnswersPage(NamedTuple):
+    """What a page asks.
+
+    Attributes:
+        path: where it was written.
+        answered: ids of the answers on it.
+        order: places in `answered`, as they are shown.
+    """
+
+    path: Path
+    answered: tuple[str, ...]
+    order: NDArray[np.int64]
+
+
+def write_answers_page(
+    path: Path,
+    pairs: Sequence[Pair],
+    answered: Sequence[Answered],
+    *,
+    assessments: Sequence[Assessment] = ("quality",),
+    open_image: Callable[[str], Image.Image | None] | None = None,
+    title: str = "answers",
+    n: int = 100,
+    repeats: float = 0.1,
+    seed: int = 0,
+) -> AnswersPage:
+    """Write the page; nothing in it tells which model or condition an answer comes from.
+
+    Args:
+        path: the .html to write.
+        pairs: with the benchmark answers.
+        answered: what models said; as many of each category, subcategory, level and condition are taken as can be.
+        assessments: what is asked; "defect" only of questions on defects and fracture.
+        open_image: picture of a figure's id, or None where it has none; without it, the page shows text only.
+        title: above the page, and in the name of the CSV.
+        n: how many answers are asked for; all, if there are fewer.
+        repeats: share that is shown a second time, 10 or more others later.
+        seed: chooses the answers and their order.
+
+    Raises:
+        RecordError: an answer to a pair that is not given.
+        SettingsError: no assessment, another one, nothing to rate, or a share of repeats out of range.
+    """
+    strange = sorted(set(assessments) - set(ASSESSMENTS))
+    if strange or not assessments:
+        raise SettingsError(f"a page asks for some of {', '.join(ASSESSMENTS)}, not {strange or 'nothing'}")
+    of = {pair.id: pair for pair in pairs}
+    lost = [one.id for one in answered if one.pair is not None and one.pair not in of]
+    if lost:
+        raise RecordError(f"{len(lost)} answers are to pairs that are not given, the first is {lost[0]}")
+    ratable = [(one, of[one.pair]) for one in answered if one.pair is not None]
+    ratable = [(one, pair) for one, pair in ratable if _asked(pair, assessments)]
+    if not ratable or n < 1:
+        raise SettingsError(f"wanted an answer to rate at least; got {len(ratable)}, of which {n} are asked for")
+    rng = np.random.default_rng(seed)
+    keys = [(pair.category, pair.subcategory, pair.level, one.condition) for one, pair in ratable]
+    chosen = [ratable[i] for i in evenly_chosen(keys, n, rng)]
+    order = shown_order(len(chosen), repeats, rng)
+    page = {
+        "title": title,
+        "assessments": list(assessments),
+        "items": [_item(one, pair, assessments, open_image) for one, pair in chosen],
+        "order": order.tolist(),
+    }
+    path.write_text(_html(page), "utf-8")
+    return AnswersPage(path, tuple(one.id for one, _ in chosen), order)
+
+
+def evenly_chosen(keys: Sequence[Hashable], n: int, rng: np.random.Generator) -> list[int]:
+    """Places of n entries, as many of each key as there can be; all where there are not more, in rising order."""
+    turn: dict[Hashable, int] = {}
+    rank = np.empty(len(keys), int)
+    shuffled = rng.permutation(len(keys))
+    for i in shuffled.tolist():
+        rank[i] = turn[keys[i]] = turn.get(keys[i], -1) + 1
+    taken: list[int] = np.sort(shuffled[np.argsort(rank[shuffled], kind="stable")][:n]).tolist()
+    return taken
+
+
+def shown_order(n: int, repeats: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All of 0…n−1 in random order and a share of them again, each 10 others or more after its first time.
+
+    Args:
+        n: how many; with few, repeats follow after half of them.
+        repeats: share that is shown twice, 0 to 0.5.
+        rng: the order.
+
+    Returns:
+        (n + repeated,).
+
+    Raises:
+        SettingsError: a share out of range.
+    """
+    if not 0 <= repeats <= 0.5:
+        raise SettingsError(f"the share shown twice lies between 0 and 0.5, not {repeats}")
+    apart = min(_APART, n // 2)
+    first = rng.permutation(n)
+    early = rng.choice(n - apart, min(round(repeats * n), n - apart), replace=False)
+    # Between others, at random, in what is left after the distance.
+    again = early + apart + 0.5 + np.floor(rng.random(len(early)) * (n - apart - early))
+    places = np.concatenate([np.arange(n), again])
+    return np.concatenate([first, first[early]])[np.argsort(places, kind="stable")]
+
+
+def _asked(pair: Pair, assessments: Sequence[Assessment]) -> list[Assessment]:
+    return [
+        one for one in ASSESSMENTS if one in assessments and (one != "defect" or pair.category == "defect_fracture")
+    ]
+
+
+def _item(
+    one: Answered,
+    pair: Pair,
+    assessments: Sequence[Assessment],
+    open_image: Callable[[str], Image.Image | None] | None,
+) -> dict[str, Any]:
+    image = None if open_image is None else open_image(pair.figure)
+    return {
+        "answered": one.id, "pair": pair.id, "question": pair.question, "benchmark": pair.answer,
+        "candidate": one.text, "asked": _asked(pair, assessments), "picture": None if image is None else _png(image),
+    }  # fmt: skip
+
+
+def _png(image: Image.Image) -> str:
+    small = image.convert("L") if image.mode in ("1", "L", "LA") else image.convert("RGB")
+    small.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    held = io.BytesIO()
+    small.save(held, "PNG")
+    return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+
+
+def _html(page: dict[str, Any]) -> str:
+    script = files("epistem.ask").joinpath("templates", "rate.js").read_text("utf-8")
+    # With the script's hash in the policy, nothing that slipped into an answer could run, and nothing is loaded.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    named = {**page, "id": hashlib.sha256(repr(page).encode()).hexdigest()[:16]}
+    return _environment().get_template("rate.html.j2").render(page=named, policy=policy, script=Markup(script))
+
+
+@cache
+def _environment() -> Environment:
+    # The name ends in .j2, by which jinja would not know that it is HTML.
+    return Environment(
+        loader=PackageLoader("epistem.ask", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
