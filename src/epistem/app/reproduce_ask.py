@@ -201,13 +201,13 @@ def _printed(study: AskStudy) -> Table:
     judges = list(study.numbers)
     columns = (
         Column(label="What", kind="text", align="left"), Column(label="Scale", kind="text", align="left"),
-        Column(label="printed (GPT-4 and people)", note="numbers of the paper"),
+        Column(label="printed (GPT-4 and people)", kind="text", note="digits as the paper prints them"),
         *(Column(label=f"ours, by {judge}", missing="no such answers are graded") for judge in judges),
         *(Column(label=f"n, by {judge}") for judge in judges),
     )  # fmt: skip
     of = [study.numbers[judge].beside for judge in judges]
     rows = tuple(
-        (first.what, first.scale, first.printed, *(_fact(one) for one in same), *(one.n for one in same))
+        (first.what, first.scale, f"{first.printed:g}", *(_fact(one) for one in same), *(one.n for one in same))
         for same in zip(*of, strict=True)
         for first in same[:1]
     )
@@ -335,19 +335,23 @@ def _of_judge(found: Numbers, judge: str) -> Iterator[tuple[str, bytes, str]]:
         yield "grounding-parts", draw.gain_bars(rows, label=label), "The same for simulated scenes and real sources."
     if len(found.quality):
         rows = found.quality.to_dict("records")
-        yield "quality", draw.quality_violins(rows, label=f"quality, 0–100, {by}"), "Quality by category (Figure 3)."
+        yield (
+            "quality",
+            draw.quality_violins(rows, label=f"quality, 0–100, {by}"),
+            "Quality by category (the paper's Figure 3).",
+        )
     if len(found.levels):
         svg = draw.level_heatmap(found.levels.to_dict("records"), low=0, high=100, label=f"quality, 0–100, {by}")
-        yield "levels", svg, "Quality of simple questions by context (Figure 4)."
+        yield "levels", svg, "Quality of simple questions by context (the paper's Figure 4)."
     if len(found.combinations):
         svg = draw.by_types(found.combinations.to_dict("records"), label=f"quality, 0–100, {by}")
         yield "combinations", svg, "Quality by the types of context that were combined."
     if len(found.features):
         svg = draw.level_heatmap(found.features.to_dict("records"), low=1, high=4, label=f"features, 1–4, {by}")
-        yield "features", svg, "Feature identification by context (Figure 5)."
+        yield "features", svg, "Feature identification by context (the paper's Figure 5)."
     if len(found.defects):
         svg = draw.defect_accuracy(found.defects.to_dict("records"), label=f"share, {by}")
-        yield "defects", svg, "Defects and anomalies by context (Figure 6), with what guessing reaches."
+        yield "defects", svg, "Defects and anomalies by context (the paper's Figure 6), with what guessing reaches."
 
 
 # ---------------------------------------------------------------- what else the folder holds

@@ -117,7 +117,7 @@ def judged_by(judge: str) -> str:
         return f"by rules that compare words and numbers with the benchmark ({judge}), not by a language model"
     if judge.startswith("model:"):
         return f"by a language model ({judge.removeprefix('model:')})"
-    return f"by {judge}"
+    return f"by a person ({judge.removeprefix('person:')})" if judge.startswith("person:") else f"by {judge}"
 
 
 def subject_of(rows: pd.DataFrame, answered: Sequence[Answered]) -> str:

@@ -265,9 +265,10 @@ def _by_size(labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 def _map(values: NDArray[np.float64], different: int, seed: int) -> tuple[NDArray[np.float64], str]:
     n = len(values)
+    if different < 2:
+        return np.zeros((n, 2)), "PCA"
     if different < 4:
-        centred = values - values.mean(0) if n else values
-        left, size, _ = np.linalg.svd(centred, full_matrices=False)
+        left, size, _ = np.linalg.svd(values - values.mean(0), full_matrices=False)
         flat = np.zeros((n, 2))
         flat[:, : len(size[:2])] = (left * size)[:, :2]
         return flat, "PCA"
@@ -296,7 +297,10 @@ def _described(
     found = []
     for i, group in enumerate(groups):
         # A word of one paper alone is its own, not the cluster's.
-        shared = (counts[labels == i] > 0).sum(0) >= min(2, len(group))
+        inside, outside = (counts[labels == i] > 0), (counts[labels != i] > 0)
+        shared = inside.sum(0) >= min(2, len(group))
+        if len(outside):
+            shared &= inside.mean(0) > outside.mean(0)
         words = _best(np.where(shared, weight[i], 0.0), names)
         found.append(Cluster(", ".join(words[:_TITLE_WORDS]) or f"cluster {i + 1}", words, tuple(group)))
     return tuple(found)

@@ -12,6 +12,7 @@ Source: Liu et al., Visual Instruction Tuning (LLaVA), 2023; one linear layer as
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from threading import Thread
 from typing import Any, Literal, NamedTuple
@@ -97,7 +98,10 @@ class Assistant(nn.Module):
         torch.manual_seed(rank)
         config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.05, target_modules="all-linear")
         config.exclude_modules = ["lm_head"]
-        self.language = get_peft_model(self.language, config)
+        with warnings.catch_warnings():
+            # peft asks transformers for something by a name that this will drop; nothing for a user to do.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.language = get_peft_model(self.language, config)
         self.rank = rank
         return self
 

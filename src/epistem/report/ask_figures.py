@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from epistem.report.document import finite
@@ -51,7 +52,7 @@ def quality_violins(rows: Rows, *, label: str = "quality, 0–100") -> bytes:
         held.setdefault((str(row["category"]), str(row["subcategory"])), []).append(finite(row["score"]))
     names = list(dict.fromkeys(name for name, _ in held))
     with _style():
-        canvas, axes = _canvas(max(3.6, 1.4 + 0.95 * len(names)), 3.9)
+        canvas, axes = _canvas(max(5.4, 1.4 + 0.95 * len(names)), 3.9)
         for at, name in enumerate(names):
             there = [kind for kind in _KINDS if (name, kind[0]) in held]
             for place, (kind, colour, hatch) in enumerate(there):
@@ -120,6 +121,7 @@ def type_counts(rows: Rows) -> bytes:
                           color=MUTED)  # fmt: skip
         axes.set_yticks(places, [words(kind) for kind in kinds])
         axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
         axes.margins(x=0.15)
 
     return _panels([(str(row["level"]), row) for row in held], draw, "number of attributes", 0.7 + 0.28 * len(kinds))
@@ -241,12 +243,12 @@ def cluster_map(rows: Rows) -> bytes:
                 axes.plot([r["x"] for r in some], [r["y"] for r in some], mark, color=colour, markersize=6,
                           mfc=colour if split == splits[0] else "white", markeredgewidth=1.2)  # fmt: skip
             here = np.array([(row["x"], row["y"]) for row in held if row["cluster"] == one], float)
-            box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
-            axes.text(*np.median(here, axis=0), str(one), fontsize=13, fontweight="bold", ha="center", va="center",
-                      bbox=box)  # fmt: skip
+            # Above its papers, not on them: a small cluster would lie under its number.
+            axes.annotate(str(one), (np.median(here[:, 0]), here[:, 1].max()), (0, 6), textcoords="offset points",
+                          fontsize=12, fontweight="bold", ha="center", va="bottom")  # fmt: skip
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.margins(0.08)
+        axes.margins(0.1)
         key = [Patch(color=COLOURS[(one - 1) % len(COLOURS)], label=f"{one}  {_cut(titles[one])}") for one in numbers]
         marks = [Line2D([], [], marker=mark, color=MUTED, linestyle="", label=split,
                         mfc=MUTED if split == splits[0] else "white")
