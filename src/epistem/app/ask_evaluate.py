@@ -195,9 +195,7 @@ def grade(
     with Bar(3, quiet=quiet) as bar:
         for number, assessment in enumerate(("quality", "features", "defect"), 1):
             bar.stage(f"grading: {assessment}")
-            grades += list(
-                grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before)  # type: ignore[arg-type]
-            )
+            grades += list(grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before))
             write_records(path, grades)
             bar.advance(number, 3, None)
     return grades

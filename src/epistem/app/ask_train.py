@@ -35,7 +35,7 @@ def train_assistant(
         SettingsError: a set without pictures or questions of the training split; another eye than the weights had.
     """
     from epistem.nets.assistant import Assistant
-    from epistem.nets.assistant_fit import PRESETS, fit_stage, llava_pretrain
+    from epistem.nets.assistant_fit import PRESETS, STAGE_1, fit_stage, llava_pretrain
     from epistem.nets.assistant_use import eye_of, load_assistant, save_assistant
     from epistem.nets.eye import ClipEye, FocusEye
     from epistem.nets.language import SMOLLM2, load_language
@@ -63,8 +63,8 @@ def train_assistant(
 
     if pretrain is not None:
         captions = llava_pretrain(pretrain, pretrain.parent)
-        fit_stage(network, _captions(captions, network, looks), first or PRESETS["llava-1"][0], out / "stage1",
-                  told=told)  # type: ignore[arg-type]  # fmt: skip
+        fit_stage(network, _captions(captions, network, looks), first or STAGE_1, out / "stage1",
+                  told=told)  # fmt: skip
     seen = _Seen(folder, figures, looks)
     judged = _talks(network, [one for one in pairs if one.split == "validation"], seen, 1.0)
     learn = _talks(network, [one for one in pairs if one.split == "train"], seen, 1.0)

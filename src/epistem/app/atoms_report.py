@@ -75,7 +75,8 @@ def headline(field: Field) -> str:
         return f"{n}, none of them classified: this is no image of a kind that was simulated."
     rows = sorted(counts(found), key=lambda one: -one.called)
     told = ", ".join(f"{number(one.called)} {one.label}" for one in rows if one.called)
-    unsure = int(uncertain(found).sum())
+    unsure, nameless = int(uncertain(found).sum()), int((found.labels == "unknown").sum())
+    told = ", ".join([*([told] if told else []), *([f"{number(nameless)} unknown"] if nameless else [])])
     return f"{n}: {told}. Mean entropy {number(float(found.entropy_bits.mean()))} bit; {number(unsure)} uncertain."
 
 
@@ -97,7 +98,9 @@ def methods(field: Field) -> str:
         "more than one role, or none.",
     ]
     if found.known:
-        lines.append(f"Intervals of shares are binomial (Wilson, {percent(COVERAGE)}) and hold chance alone.")
+        lines.append(
+            f"Intervals of shares are binomial (Wilson, {percent(COVERAGE)}) and hold chance alone: not what the classifier gets wrong."
+        )
     return " ".join(lines)
 
 

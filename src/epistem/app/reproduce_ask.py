@@ -22,6 +22,7 @@ from epistem.app.reproduce_ask_numbers import (
     abstained,
     judged_by,
     numbers_of,
+    plain_rows,
     subject_of,
 )
 from epistem.ask.assess import scored_rows, type_counts
@@ -309,7 +310,7 @@ def _pictures(study: AskStudy) -> Iterator[tuple[str, Picture]]:
     counts = type_counts([pair for pair in study.pairs if pair.id in set(study.rows["pair"])])
     if counts.to_numpy().any():
         caption = "Types of context in the questions, by level (the paper's Figure 2)."
-        rows = counts.reset_index().to_dict("records")
+        rows = plain_rows(counts.reset_index())
         yield "types", Picture.of(draw.type_counts(rows), alt=caption, caption=caption)
     if study.about is not None:
         rows = study.about.clusters.rows(study.about.splits)
@@ -334,23 +335,23 @@ def _of_judge(found: Numbers, judge: str) -> Iterator[tuple[str, bytes, str]]:
         label = f"quality: real image minus control, points of 100, {by}"
         yield "grounding-parts", draw.gain_bars(rows, label=label), "The same for simulated scenes and real sources."
     if len(found.quality):
-        rows = found.quality.to_dict("records")
+        rows = plain_rows(found.quality)
         yield (
             "quality",
             draw.quality_violins(rows, label=f"quality, 0–100, {by}"),
             "Quality by category (the paper's Figure 3).",
         )
     if len(found.levels):
-        svg = draw.level_heatmap(found.levels.to_dict("records"), low=0, high=100, label=f"quality, 0–100, {by}")
+        svg = draw.level_heatmap(plain_rows(found.levels), low=0, high=100, label=f"quality, 0–100, {by}")
         yield "levels", svg, "Quality of simple questions by context (the paper's Figure 4)."
     if len(found.combinations):
-        svg = draw.by_types(found.combinations.to_dict("records"), label=f"quality, 0–100, {by}")
+        svg = draw.by_types(plain_rows(found.combinations), label=f"quality, 0–100, {by}")
         yield "combinations", svg, "Quality by the types of context that were combined."
     if len(found.features):
-        svg = draw.level_heatmap(found.features.to_dict("records"), low=1, high=4, label=f"features, 1–4, {by}")
+        svg = draw.level_heatmap(plain_rows(found.features), low=1, high=4, label=f"features, 1–4, {by}")
         yield "features", svg, "Feature identification by context (the paper's Figure 5)."
     if len(found.defects):
-        svg = draw.defect_accuracy(found.defects.to_dict("records"), label=f"share, {by}")
+        svg = draw.defect_accuracy(plain_rows(found.defects), label=f"share, {by}")
         yield "defects", svg, "Defects and anomalies by context (the paper's Figure 6), with what guessing reaches."
 
 

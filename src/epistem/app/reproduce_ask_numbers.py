@@ -102,8 +102,8 @@ class Numbers:
         return {
             "n": self.n, "papers": self.papers, "unscored": self.unscored, "queued": self.queued,
             "beside": [one._asdict() for one in self.beside], "gains": self.gains,
-            "gains_by_images": self.gains_by_images, "levels": self.levels.to_dict("records"),
-            "features": self.features.to_dict("records"), "defects": self.defects.to_dict("records"),
+            "gains_by_images": self.gains_by_images, "levels": plain_rows(self.levels),
+            "features": plain_rows(self.features), "defects": plain_rows(self.defects),
         }  # fmt: skip
 
 
@@ -118,6 +118,11 @@ def judged_by(judge: str) -> str:
     if judge.startswith("model:"):
         return f"by a language model ({judge.removeprefix('model:')})"
     return f"by a person ({judge.removeprefix('person:')})" if judge.startswith("person:") else f"by {judge}"
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping for each row."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def subject_of(rows: pd.DataFrame, answered: Sequence[Answered]) -> str:
@@ -167,7 +172,7 @@ def _gains(rows: pd.DataFrame, model: str, images: str) -> list[dict[str, Any]]:
     graded = rows[rows["assessment"] == "quality"]
     own = graded[graded["model"] == model]
     real = own[own["condition"] == "real"]
-    sides = {name: own[own["condition"] == name] for name in CONDITIONS if name != "real"}
+    sides: dict[str, pd.DataFrame] = {name: own[own["condition"] == name] for name in CONDITIONS if name != "real"}
     # The untrained twin is another model by name.
     sides["untrained-projector"] = graded[graded["condition"] == "untrained-projector"]
     sides |= {name: graded[(graded["model"] == name) & (graded["condition"] == "real")] for name in BASELINES}
@@ -198,9 +203,9 @@ def _beside(own: pd.DataFrame, printed: Printed) -> Beside:
     if not len(part):
         found: dict[str, Any] = {"n": 0}
     elif printed.assessment == "defect":
-        found, factor = defect_table(part).iloc[-1].to_dict(), 100.0
+        found, factor = plain_rows(defect_table(part))[-1], 100.0
         found["mean"] = found["accuracy"]
     else:
-        found = quality_table(part.assign(assessment="quality")).iloc[-1].to_dict()
+        found = plain_rows(quality_table(part.assign(assessment="quality")))[-1]
     value, low, high = (None if (v := finite(found.get(k))) is None else factor * v for k in ("mean", "low", "high"))
     return Beside(printed.what, printed.scale, printed.value, value, low, high, int(found["n"]))

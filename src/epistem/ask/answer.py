@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -57,14 +57,17 @@ class Tool(Protocol):
         finds: the things it was made for, singular.
     """
 
-    name: str
-    finds: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def finds(self) -> tuple[str, ...]: ...
 
     def __call__(self, micrograph: Micrograph) -> Instances: ...
 
 
 def answer(
-    micrograph: Micrograph, question: str, *, speaker: Speaker | None = None, tools: tuple[Tool, ...] = (),
+    micrograph: Micrograph, question: str, *, speaker: Speaker | None = None, tools: Sequence[Tool] = (),
     strip: Mapping[str, str] | None = None, context: str = "", told: Told = lambda piece: None,
     pair: str | None = None,
 ) -> Answered:  # fmt: skip
@@ -105,7 +108,7 @@ def picture(micrograph: Micrograph) -> Image.Image:
 
 
 def _known(
-    micrograph: Micrograph, question: str, tools: tuple[Tool, ...], strip: dict[str, str]
+    micrograph: Micrograph, question: str, tools: Sequence[Tool], strip: dict[str, str]
 ) -> list[Statement] | None:
     """The answer without a language model; None where one is needed."""
     intent = intent_of(question)
@@ -119,7 +122,7 @@ def _known(
     return None if tool is None else _measured(micrograph, intent, tool)
 
 
-def _tool_for(intent: Intent, tools: tuple[Tool, ...]) -> Tool | None:
+def _tool_for(intent: Intent, tools: Sequence[Tool]) -> Tool | None:
     """The tool for the thing that is asked of; where none is named, the only one there is."""
     if intent.thing is None:
         return tools[0] if len(tools) == 1 else None

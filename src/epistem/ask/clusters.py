@@ -204,7 +204,9 @@ def _pieces(text: str) -> list[str]:
 def _embedded(pieces: Sequence[Sequence[str]], embed: Embed | None) -> tuple[str, NDArray[np.float64]]:
     by = "vectors of MiniLM (all-MiniLM-L6-v2)" if embed is None else "vectors handed in"
     if embed is None:
-        from epistem.nets.texts import embed
+        from epistem.nets.texts import embed as minilm
+
+        embed = minilm
     values = np.asarray(embed([piece for one in pieces for piece in one]), float)
     ends = np.cumsum([len(one) for one in pieces])[:-1]
     return by, np.array([part.mean(0) for part in np.split(values, ends)])

@@ -20,8 +20,9 @@ from epistem.atoms.context import VARIABLES, AtomContext
 from epistem.atoms.crystals import ATOMIC_NUMBERS, HOSTS, METAL_ROLES, ROLES
 from epistem.atoms.dataset import ELEMENTS, Image, describe
 from epistem.atoms.detectors import effective_angles
-from epistem.atoms.kernels import OUTER_MRAD, Bank, Ring
+from epistem.atoms.kernels import Bank, Ring
 from epistem.atoms.lattice import Lattice, find_lattice
+from epistem.atoms.multislice import OUTER_MRAD
 from epistem.atoms.patches import levels
 from epistem.core import Instances, SettingsError, ShapeError
 from epistem.stats.posterior import entropy_bits
@@ -137,6 +138,10 @@ def label(role: str, element: str, metal: str) -> str:
     }[role]  # fmt: skip
 
 
+class _NotTheHost(Exception):
+    """What the image shows cannot be the host."""
+
+
 def classify(
     images: Sequence[NDArray[Any]],
     context: AtomContext,
@@ -167,7 +172,10 @@ def classify(
     why = _not_of_this_kind(lattice, context)
     if why:
         return _unknown(stack.shape[1:], lattice, context, why)
-    context, notes, evidence = _completed(stack, lattice, context, bank)
+    try:
+        context, notes, evidence = _completed(stack, lattice, context, bank)
+    except _NotTheHost as reason:
+        return _unknown(stack.shape[1:], lattice, context, str(reason))
     notes += model.not_learned(context)
     chosen = np.flatnonzero(lattice.inside)
     turned = np.deg2rad(lattice.turn)
@@ -289,6 +297,9 @@ def what_if(
         if len(other) != len(first):
             rows.append(WhatIf(words, None, None, "another lattice is found"))
             continue
+        if not other.known:
+            rows.append(WhatIf(words, None, None, "not classified: " + other.notes[0]))
+            continue
         changed = other.role.argmax(axis=1) != first.role.argmax(axis=1)
         rows.append(WhatIf(words, float(changed.mean()), float(other.entropy_bits.mean())))
     return rows
@@ -347,8 +358,17 @@ def _not_of_this_kind(lattice: Lattice, context: AtomContext) -> str:
             f"The lattice is {lattice.kind}, no honeycomb of two kinds of columns: not a monolayer that was simulated"
         )
     if context.pixel_A is None:
-        return ""
+        return (
+            "The pixel size is unknown, so nothing shows that this is the host's lattice and not another material's; "
+            "give the pixel size"
+        )
     measured = lattice.a_px * context.pixel_A
+    told = context.crystal
+    if told is not None and abs(measured / told.a_A - 1) > _LATTICE_ERROR:
+        return (
+            f"The lattice constant is {measured:.2f} Å by this pixel size, {told.name} has {told.a_A:.2f} Å: another "
+            "material, or a wrong pixel size or host"
+        )
     constants = [host.a_A for host in HOSTS.values()]
     low, high = min(constants) * (1 - _LATTICE_ERROR), max(constants) * (1 + _LATTICE_ERROR)
     if low <= measured <= high:
@@ -377,22 +397,12 @@ def _completed(
 ) -> tuple[AtomContext, list[str], float | None]:
     """The context with what the image itself says, notes, and log odds that sub-lattice 0 is the metal's.
 
-    Angles come from contrast; a pixel size that cannot be is forgotten. None instead of odds: either may be.
+    Angles come from contrast. None instead of odds: either may be. A contrast that no detector gives the host raises.
     """
     notes: list[str] = []
     host, beam = context.crystal, context.beam
-    if host is not None and context.pixel_A is not None:
-        measured = lattice.a_px * context.pixel_A
-        if abs(measured / host.a_A - 1) > _LATTICE_ERROR:
-            notes.append(
-                f"{host.name} has {host.a_A:.2f} Å, this image {measured:.2f} Å: the pixel size or the host is "
-                "wrong; the pixel size is not used"
-            )
-            context = replace(context, pixel_A=None)
     if host is None:
         notes.append("The host is unknown: columns are called by their role, not by an element; name the host")
-    if context.pixel_A is None:
-        notes.append("The pixel size is unknown: that the lattice constant is the host's was not checked")
     ratios = _ratios(stack, lattice)
     if all(abs(np.log(ratio)) < _EQUAL for ratio in ratios):
         notes.append(
@@ -403,12 +413,10 @@ def _completed(
         return context, notes, 0.0
     angles = effective_angles(host, beam, ratios, bank)
     if angles.misfit > _NO_HOST:
-        notes.append(
+        raise _NotTheHost(
             f"No detector that was simulated gives {host.name} this contrast (off by "
-            f"{100 * (np.exp(angles.misfit) - 1):.0f} %): another material or imaging mode; which sub-lattice is the "
-            "metal's is open"
+            f"{100 * (np.exp(angles.misfit) - 1):.0f} %): another material, host or imaging mode"
         )
-        return context, notes, None
     if angles.ambiguous:
         notes.append(
             "The detector angles are unknown, and the host's contrast fits either sub-lattice as the metal's: give "

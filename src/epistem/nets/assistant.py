@@ -128,7 +128,8 @@ class Assistant(nn.Module):
         if here.any():
             shown = self.projector(features[here.any(1)]) * self.scale
             embedded = embedded.to(shown.dtype).masked_scatter(here[..., None], shown)
-        return embedded
+        out: Tensor = embedded
+        return out
 
     def talk(self, turns: Sequence[Turn], features: Tensor | None) -> Talk:
         """Conversation on one image, ready to learn from; an empty answer at the end asks for one."""
@@ -216,7 +217,7 @@ class Assistant(nn.Module):
         self, turns: Sequence[Turn], features: Tensor | None, longest: int, temperature: float
     ) -> dict[str, Any]:
         talk = self.talk(turns, features)
-        device = self.projector[0].weight.device
+        device = next(self.projector.parameters()).device
         ids = talk.ids[None].to(device)
         shown = torch.zeros(1, self.image_tokens, self.eye_width) if features is None else features[None].float()
         how: dict[str, Any] = {"do_sample": temperature > 0}

@@ -46,9 +46,10 @@ class Stage:
     seed: int = 0
 
 
-PRESETS = {
-    # LLaVA v1, methods 4.4: 595 K captions, then 158 K conversations.
-    "llava-1": (Stage(1, 128, 2e-3, at_once=16), Stage(3, 32, 2e-5, at_once=4, lora_rank=0)),
+STAGE_1 = Stage(1, 128, 2e-3, at_once=16)
+PRESETS: dict[str, tuple[Stage | None, Stage]] = {
+    # LLaVA v1: 595 K captions, then 158 K conversations (github haotian-liu/LLaVA, its scripts).
+    "llava-1": (STAGE_1, Stage(3, 32, 2e-5, at_once=4, lora_rank=0)),
     # The published system: the second stage only, after LLaVA's own two.
     "glassllava": (None, Stage(28, 4 * 8, 1e-5, at_once=4, lora_rank=0)),
     # What ships: small enough for two cores.
@@ -94,8 +95,9 @@ def fit_stage(
     elif stage.lora_rank == 0:
         network.language.requires_grad_(True)
 
-    class Tell(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **rest: Any) -> None:
+    class Tell(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            logs: dict[str, float] = rest["logs"]
             told(state.global_step, state.max_steps, {k: v for k, v in logs.items() if isinstance(v, (int, float))})
             if "loss" in logs and not logs["loss"] < float("inf"):
                 raise TrainingError(f"the loss is no number at step {state.global_step}; lower the learning rate")
@@ -147,9 +149,9 @@ def _trainer_class() -> Any:
     from safetensors.torch import load_file, save_file
     from transformers import Trainer
 
-    class KeepTrained(Trainer):  # type: ignore[misc]
+    class KeepTrained(Trainer):
         def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            where = Path(output_dir or self.args.output_dir)
+            where = Path(output_dir or str(self.args.output_dir))
             where.mkdir(parents=True, exist_ok=True)
             kept = self.accelerator.unwrap_model(self.model).trained()
             save_file({name: value.detach().clone() for name, value in kept.items()}, where / "model.safetensors")
@@ -159,12 +161,7 @@ def _trainer_class() -> Any:
             network.load_state_dict(load_file(Path(resume_from_checkpoint) / "model.safetensors"), strict=False)
 
         def _load_best_model(self) -> None:
-            self._load_from_checkpoint(self.state.best_model_checkpoint)
-
-        def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-            kwargs.setdefault("metric_key_prefix", "eval")
-            found: dict[str, float] = super().evaluate(*args, **kwargs)
-            return found
+            self._load_from_checkpoint(str(self.state.best_model_checkpoint))
 
         def prediction_step(
             self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None

@@ -144,7 +144,9 @@ def by_types(rows: Rows, *, label: str) -> bytes:
     with _style():
         canvas = Canvas(figsize=(6.8, 0.5 + sum(tall)), layout="constrained") if there else _canvas(6.4, 1.5)[0]
         FigureCanvasAgg(canvas)
-        panels = canvas.subplots(len(there), sharex=True, squeeze=False, height_ratios=tall)[:, 0] if there else []
+        panels: Any = (
+            canvas.subplots(len(there), sharex=True, squeeze=False, height_ratios=tall)[:, 0] if there else []
+        )
         for axes, (level, some) in zip(panels, there, strict=True):
             axes.set_title(level, loc="left", fontsize=8.5)
             for i, row in enumerate(some):
@@ -320,8 +322,8 @@ def _dot(
     x, y = ([at], [value]) if upright else ([value], [at])
     axes.plot(x, y, mark, color=colour, markersize=6)
     if low is not None and high is not None:
-        reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
-        axes.errorbar(x, y, **{"yerr" if upright else "xerr": reach}, fmt="none", ecolor=colour, capsize=3)
+        reach: dict[str, Any] = {"yerr" if upright else "xerr": [[max(0.0, value - low)], [max(0.0, high - value)]]}
+        axes.errorbar(x, y, **reach, fmt="none", ecolor=colour, capsize=3)
 
 
 def _panels(
