@@ -133,6 +133,15 @@ def report(parts: list[Scored], dry: bool) -> None:
     print("vacancies:", *[line for part in parts for line in part.vacancies], sep="\n  ")
     right = (found == truth).astype(float)
     with_top = np.stack([posterior.max(axis=1), right], axis=1)
+    for name, rows_of, what in (
+        ("real_ece_metal", np.isin(truth, (0, 1)), "columns labelled W or Ti"),
+        ("real_ece_dopant", found == 1, "columns called Ti"),
+    ):
+        value = expected_calibration_error(with_top[rows_of, 0], with_top[rows_of, 1] > 0.5)
+        print(name, value)
+        if not dry and value is not None:
+            record(f"atoms.{name}", value, target="reported", command=COMMAND,
+                   data=f"wse2_ti, {' and '.join(FIELDS)}, {int(rows_of.sum())} {what}")  # fmt: skip
     about = (
         f"wse2_ti, {' and '.join(FIELDS)}, {len(truth)} labelled columns, no real label in training; interval: 90 %, "
         f"blocks of {BLOCK_PX} px, within these two fields. Columns whose patch leaves the image are not asked; "

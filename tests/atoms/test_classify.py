@@ -129,12 +129,31 @@ def test_another_lattice_constant_is_unknown_and_flat(field):
     assert len(found.instances) == len(found)
 
 
-def test_a_pixel_size_that_contradicts_the_host_is_said_and_not_used(field):
+def test_a_pixel_size_that_contradicts_the_host_leaves_everything_unknown(field):
     # By this pixel the lattice constant is MoTe2's, 3.57 Å and more.
     wrong = AtomContext("WSe2", ("Ti",), 80.0, 30.0, RINGS, False, 0.35 * 3.62 / 3.32)
     found = classify(list(field.counts), wrong, ByHeight(), shipped_bank())
-    assert found.context.pixel_A is None
-    assert any("pixel size or the host is wrong" in note for note in found.notes)
+    assert not found.known
+    assert any("WSe2 has 3.32 Å" in note for note in found.notes)
+
+
+def test_without_a_pixel_size_nothing_is_said_of_the_material(field):
+    told = AtomContext("WSe2", ("Ti",), 80.0, 30.0, RINGS, False, None)
+    found = classify(list(field.counts), told, ByHeight(), shipped_bank())
+    assert not found.known
+    assert any("give the pixel size" in note for note in found.notes)
+
+
+def test_a_contrast_that_no_detector_gives_the_host_is_another_material(field):
+    faint = [image.copy() for image in field.counts]
+    places = np.round(field.sites_px[(field.sublattice == 1) & field.whole]).astype(int)
+    for image in faint:
+        for row, col in places:
+            image[row - 2 : row + 3, col - 2 : col + 3] *= 0.35
+    told = AtomContext("WSe2", ("Ti",), 80.0, 30.0, (None, None), False, 0.35)
+    found = classify(faint, told, ByHeight(), shipped_bank())
+    assert not found.known
+    assert any("another material, host or imaging mode" in note for note in found.notes)
 
 
 def test_as_many_images_as_detectors_are_wanted(field):

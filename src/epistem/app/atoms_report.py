@@ -99,7 +99,8 @@ def methods(field: Field) -> str:
     ]
     if found.known:
         lines.append(
-            f"Intervals of shares are binomial (Wilson, {percent(COVERAGE)}) and hold chance alone: not what the classifier gets wrong."
+            f"Intervals of shares are binomial (Wilson, {percent(COVERAGE)}) and hold chance alone: not what the "
+            "classifier gets wrong."
         )
     return " ".join(lines)
 
