@@ -28,6 +28,7 @@ from epistem.app.ask_evaluate import answer_all, grade, lines_of, scene_set, tol
 from epistem.app.ask_tools import tools_for
 from epistem.ask.answer import answer, picture
 from epistem.ask.controls import Condition
+from epistem.ask.decline import is_unanswerable
 from epistem.ask.judge import make_judge
 from epistem.ask.records import Answered, Figure, Pair, Paper, identity, read_records, write_records
 from epistem.ask.scene_pairs import described_scene, scene_kinds
@@ -198,7 +199,8 @@ def declined(speaker: LocalAssistant, dry: bool) -> None:
         for number, question in enumerate(questions[name]):
             kinds = scene_kinds()
             scene = described_scene(kinds[number % len(kinds)], 3_000_000 + number)
-            said.append(answer(scene.micrograph, question, speaker=speaker, tools=tools_for(scene.micrograph)))
+            tools = tools_for(scene.micrograph)
+            said.append(answer(scene.micrograph, question, speaker=speaker, tools=tools, declines=is_unanswerable))
         rates[name] = float(np.mean([one.abstained for one in said]))
         for one in said:
             if one.abstained == (name == "answerable"):

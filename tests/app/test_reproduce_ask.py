@@ -118,7 +118,7 @@ def test_rules_are_said_to_be_rules_wherever_a_picture_shows_their_grades(page: 
     pictures = [block for block in blocks if block["kind"] == "figure"]
     graded = [one for one in pictures if "Judged" in one["caption"]]
     assert len(graded) == 7
-    assert all("not by a language model" in one["caption"] for one in graded)
+    assert all("Judged by rules that" in one["caption"] and "not by a language" in one["caption"] for one in graded)
     assert len(list((page.parent / "figures").glob("*.svg"))) == len(pictures) == 10
     assert judged_by("model:endpoint:gpt") == "by a language model (endpoint:gpt)"
 

@@ -10,6 +10,7 @@ from epistem.app.ask_tools import tools_for
 from epistem.app.papers_run import chat_model
 from epistem.app.terminal import say
 from epistem.ask.answer import answer, picture
+from epistem.ask.decline import is_unanswerable
 from epistem.ask.intents import intent_of
 from epistem.core import Micrograph, SettingsError
 
@@ -55,7 +56,11 @@ def ask_image(
             sys.stdout.write(piece)
             sys.stdout.flush()
 
-    answered = answer(micrograph, question, speaker=speaker, tools=tools, strip=strip, context=context, told=told)
+    # A larger model at an endpoint knows better than a regression on words what it can see.
+    declines = is_unanswerable if speaker is not None and endpoint is None else lambda question: False
+    answered = answer(
+        micrograph, question, speaker=speaker, tools=tools, strip=strip, context=context, told=told, declines=declines
+    )
     if as_json:
         print(answered.model_dump_json(indent=1))
         return answered

@@ -69,7 +69,7 @@ class Tool(Protocol):
 def answer(
     micrograph: Micrograph, question: str, *, speaker: Speaker | None = None, tools: Sequence[Tool] = (),
     strip: Mapping[str, str] | None = None, context: str = "", told: Told = lambda piece: None,
-    pair: str | None = None,
+    pair: str | None = None, declines: Callable[[str], bool] = lambda question: False,
 ) -> Answered:  # fmt: skip
     """The answer to a question on an image.
 
@@ -80,9 +80,10 @@ def answer(
         context: what the person tells of the sample; data for the model, never an instruction.
         told: is given the answer piece by piece as it comes.
         pair: id of the question in a set.
+        declines: whether a question that the rules leave to words is one that no image answers, see `ask.decline`.
     """
     began = time.perf_counter()
-    statements = _known(micrograph, question, tools, dict(strip or {}))
+    statements = _known(micrograph, question, tools, dict(strip or {}), declines)
     if statements is not None:
         told(" ".join(one.text for one in statements))
     else:
@@ -108,7 +109,11 @@ def picture(micrograph: Micrograph) -> Image.Image:
 
 
 def _known(
-    micrograph: Micrograph, question: str, tools: Sequence[Tool], strip: dict[str, str]
+    micrograph: Micrograph,
+    question: str,
+    tools: Sequence[Tool],
+    strip: dict[str, str],
+    declines: Callable[[str], bool],
 ) -> list[Statement] | None:
     """The answer without a language model; None where one is needed."""
     intent = intent_of(question)
@@ -117,6 +122,9 @@ def _known(
     if intent.asked == "written":
         return _written(micrograph, intent, strip)
     if intent.asked == "words":
+        if declines(question):
+            text = "The image cannot tell: by its words, the question asks for more than one picture shows."
+            return [Statement(text=text, source="language")]
         return None
     tool = _tool_for(intent, tools)
     return None if tool is None else _measured(micrograph, intent, tool)
