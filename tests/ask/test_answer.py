@@ -97,10 +97,17 @@ def test_other_questions_are_streamed_and_said_to_be_words():
     assert words.asked == ["Known of the sample: sintered\nWhat is shown?"]
 
 
-def test_a_thing_without_a_tool_is_left_to_words_and_marked_so():
+def test_a_number_that_no_tool_measures_is_declined_unless_guesses_are_wanted():
     said = answer(KNOWN, "How many grains are there?", tools=(Squares(),), speaker=Words())
-    assert said.statements[0].source == "language"
-    assert said.statements[0].value is None
+    assert said.abstained
+    assert "no detector here finds grains (there is one for pores)" in said.text
+    guessed = answer(KNOWN, "How many grains are there?", tools=(Squares(),), speaker=Words(), guess_numbers=True)
+    assert (guessed.statements[0].source, guessed.statements[0].value) == ("language", None)
+
+
+def test_a_question_that_is_known_to_have_no_answer_is_declined():
+    said = answer(KNOWN, "Would you buy it?", speaker=Words(), declines=lambda question: "buy" in question)
+    assert said.abstained
 
 
 def test_an_answer_that_refuses_is_seen_as_such():

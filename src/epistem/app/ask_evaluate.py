@@ -21,7 +21,7 @@ from epistem.app.terminal import Bar
 from epistem.ask.answer import Speaker, abstains, picture
 from epistem.ask.assess import grade_all, scored_rows
 from epistem.ask.controls import CONDITIONS, Condition, grounding_gain, shown_under
-from epistem.ask.judge import make_judge
+from epistem.ask.judge import ASSESSMENTS, make_judge
 from epistem.ask.records import Answered, Figure, Grade, Pair, identity, read_records, write_records
 from epistem.core import RecordError, SettingsError
 from epistem.report.export import write_text
@@ -193,7 +193,7 @@ def grade(
     before = read_records(path, Grade) if path.exists() else []
     grades = [one for one in before if one.judge != judge.name]
     with Bar(3, quiet=quiet) as bar:
-        for number, assessment in enumerate(("quality", "features", "defect"), 1):
+        for number, assessment in enumerate(ASSESSMENTS, 1):
             bar.stage(f"grading: {assessment}")
             grades += list(grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before))
             write_records(path, grades)
@@ -225,8 +225,8 @@ def told_of(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Sequenc
     return out
 
 
-def _gain(rows: pd.DataFrame, condition: str) -> dict[str, Any]:
-    found = grounding_gain(_one_model(rows, condition), against=condition)  # type: ignore[arg-type]
+def _gain(rows: pd.DataFrame, condition: Condition) -> dict[str, Any]:
+    found = grounding_gain(_one_model(rows, condition), against=condition)
     interval = found.difference
     return {
         "n": found.n, "papers": found.papers, "value": interval.value if interval else None,
@@ -283,9 +283,9 @@ def tell_agreement(folder: Path, ratings: Sequence[Path], *, as_json: bool) -> N
     pairs = read_records(folder / PAIRS, Pair)
     grades = [*read_records(folder / GRADES, Grade), *read_ratings(ratings)]
     found: list[dict[str, Any]] = []
-    for assessment in ("quality", "features", "defect"):
+    for assessment in ASSESSMENTS:
         if any(one.assessment == assessment for one in grades):
-            rows = agreements(grades, pairs, assessment)  # type: ignore[arg-type]
+            rows = agreements(grades, pairs, assessment)
             found += [{"assessment": assessment, **_plain(row)} for row in rows]
     if not found:
         raise RecordError(f"no grades to compare in {folder} and {', '.join(map(str, ratings))}")

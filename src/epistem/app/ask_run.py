@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TOLD = {
     "measured": "Measured on this image; the detector's own errors apply.",
     "read": "Read from the file or its data strip.",
-    "language": "Words of a language model; nothing in them was measured.",
+    "language": "Words of a language model; nothing in them was measured, and its numbers are guesses.",
 }
 
 
@@ -59,8 +59,9 @@ def ask_image(
     # A larger model at an endpoint knows better than a regression on words what it can see.
     declines = is_unanswerable if speaker is not None and endpoint is None else lambda question: False
     answered = answer(
-        micrograph, question, speaker=speaker, tools=tools, strip=strip, context=context, told=told, declines=declines
-    )
+        micrograph, question, speaker=speaker, tools=tools, strip=strip, context=context, told=told,
+        declines=declines, guess_numbers=endpoint is not None,
+    )  # fmt: skip
     if as_json:
         print(answered.model_dump_json(indent=1))
         return answered

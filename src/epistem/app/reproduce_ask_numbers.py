@@ -152,7 +152,8 @@ def numbers_of(rows: pd.DataFrame, model: str, makers: Mapping[str, str]) -> Num
     own = rows[(rows["model"] == model) & (rows["condition"] == "real")]
     plain = own[(own["assessment"] == "quality") & (own["level"] == "none")]
     gains = _gains(rows, model, "all")
-    is_scene = rows["pair"].map(makers).fillna("").str.startswith("scene")
+    # Questions that nothing answers are written for scenes too; the paper tells them apart.
+    is_scene = rows["pair"].map(makers).fillna("").str.startswith("scene") | rows["paper"].str.startswith("scene:")
     both = is_scene.any() and not is_scene.all()
     parts = [("simulated scenes", rows[is_scene]), ("real sources", rows[~is_scene])] if both else []
     return Numbers(

@@ -70,6 +70,7 @@ def answer(
     micrograph: Micrograph, question: str, *, speaker: Speaker | None = None, tools: Sequence[Tool] = (),
     strip: Mapping[str, str] | None = None, context: str = "", told: Told = lambda piece: None,
     pair: str | None = None, declines: Callable[[str], bool] = lambda question: False,
+    guess_numbers: bool = False,
 ) -> Answered:  # fmt: skip
     """The answer to a question on an image.
 
@@ -81,9 +82,10 @@ def answer(
         told: is given the answer piece by piece as it comes.
         pair: id of the question in a set.
         declines: whether a question that the rules leave to words is one that no image answers, see `ask.decline`.
+        guess_numbers: let the speaker answer where a number is asked for that no tool measures.
     """
     began = time.perf_counter()
-    statements = _known(micrograph, question, tools, dict(strip or {}), declines)
+    statements = _known(micrograph, question, tools, dict(strip or {}), declines, guess_numbers)
     if statements is not None:
         told(" ".join(one.text for one in statements))
     else:
@@ -114,6 +116,7 @@ def _known(
     tools: Sequence[Tool],
     strip: dict[str, str],
     declines: Callable[[str], bool],
+    guess_numbers: bool,
 ) -> list[Statement] | None:
     """The answer without a language model; None where one is needed."""
     intent = intent_of(question)
@@ -127,7 +130,14 @@ def _known(
             return [Statement(text=text, source="language")]
         return None
     tool = _tool_for(intent, tools)
-    return None if tool is None else _measured(micrograph, intent, tool)
+    if tool is not None:
+        return _measured(micrograph, intent, tool)
+    if guess_numbers:
+        return None
+    known = ", ".join(plural(thing) for one in tools for thing in one.finds) or "nothing"
+    wanted = plural(intent.thing) if intent.thing else "what is meant"
+    text = f"This cannot be told: no detector here finds {wanted} (there is one for {known}); words would be guesses."
+    return [Statement(text=text, source="language")]
 
 
 def _tool_for(intent: Intent, tools: Sequence[Tool]) -> Tool | None:
