@@ -108,7 +108,7 @@ def evaluated(folder: Path, speakers: dict[bool, LocalAssistant], name: str, wha
     """Answers under every condition and by the baselines, graded by rules."""
     figures = {one.id: one for one in read_records(folder / "figures.jsonl", Figure)}
     pairs = read_records(folder / "pairs.jsonl", Pair)
-    answered = answer_all(
+    answered, _ = answer_all(
         figures, pairs, folder, CONDITIONS, lambda untrained: speakers[untrained], seed=0, quiet=False
     )
     grades = grade(pairs, answered, folder, make_judge("rules"), 1, True)

@@ -181,6 +181,71 @@ def test_an_evaluation_goes_on_where_it_was_and_grades_without_asking_again(tmp_
     assert all(one.judge.startswith("rules") for one in read_records(tmp_path / "out" / "grades.jsonl", Grade))
 
 
+def evaluated(tmp_path: Path, url: str, *more: str) -> Result:
+    words = ("ask", "evaluate", tmp_path / "set", "--out", tmp_path / "out", "--endpoint", url, "--split", "all")
+    return invoke(*words, "--endpoint-model", "m", "--questions", "1", "--json", *more)
+
+
+def test_answers_that_are_there_are_graded_without_asking(tmp_path, endpoint):
+    url, asked = endpoint
+    invoke("papers", "questions", made_set(tmp_path / "set"))
+    first = json.loads(evaluated(tmp_path, url).stdout)
+    n = len(asked)
+    again = json.loads(evaluated(tmp_path, "http://127.0.0.1:1/v1", "--no-ask", "--again").stdout)
+    assert len(asked) == n
+    assert again["quality"] == first["quality"]
+
+
+def test_another_set_does_not_pass_for_the_one_in_the_folder(tmp_path, endpoint):
+    url, _ = endpoint
+    invoke("papers", "questions", made_set(tmp_path / "set"))
+    evaluated(tmp_path, url)
+    result = evaluated(tmp_path, url, "--seed", "3")
+    assert "holds answers to another set" in str(result.exception)
+
+
+def test_two_models_in_a_folder_are_not_mixed(tmp_path, endpoint):
+    url, _ = endpoint
+    invoke("papers", "questions", made_set(tmp_path / "set"))
+    first = json.loads(evaluated(tmp_path, url).stdout)
+    words = ("ask", "evaluate", tmp_path / "set", "--out", tmp_path / "out", "--endpoint", url, "--split", "all")
+    other = json.loads(invoke(*words, "--endpoint-model", "n", "--questions", "1", "--json").stdout)
+    assert (first["model"], other["model"]) == ("endpoint:m", "endpoint:n")
+    assert first["quality"] == other["quality"]
+    assert len(read_records(tmp_path / "out" / "answered.jsonl", Answered)) == 2 * 3 * first["questions"]
+
+
+def test_a_model_judges_at_its_own_endpoint_and_its_garbage_is_unscored(tmp_path, endpoint):
+    url, _ = endpoint
+    invoke("papers", "questions", made_set(tmp_path / "set"))
+    told = json.loads(evaluated(tmp_path, url, "--judge", "model", "--judge-model", "j", "--repeats", "1").stdout)
+    judge = told["judges"][0]
+    assert judge.startswith("model:")
+    of = told["quality"][judge]
+    assert of["mean"]["real"] is None
+    assert of["unscored"]["real"] == told["questions"]
+
+
+def test_an_endpoint_that_is_down_is_said_and_nothing_is_scored(tmp_path, monkeypatch):
+    from epistem.ask import chat
+
+    monkeypatch.setattr(chat, "pause", lambda seconds: None)
+    invoke("papers", "questions", made_set(tmp_path / "set"))
+    result = evaluated(tmp_path, "http://127.0.0.1:9/v1")
+    assert "gave no answer" in str(result.exception)
+    assert not (tmp_path / "out" / "grades.jsonl").exists()
+
+
+def test_a_set_of_one_paper_is_evaluated_without_other_images(tmp_path, endpoint):
+    url, _ = endpoint
+    folder = made_set(tmp_path / "set")
+    write_records(folder / "figures.jsonl", read_records(folder / "figures.jsonl", Figure)[:1])
+    invoke("papers", "questions", folder)
+    told = json.loads(evaluated(tmp_path, url).stdout)
+    assert "No other image was shown" in told["notes"][0]
+    assert "No other image" not in str(evaluated(tmp_path, url, "--condition", "blank").exception)
+
+
 def test_a_condition_that_there_is_not_is_named(tmp_path):
     assert "no condition is called 'upside-down'" in refused(
         "ask", "evaluate", "--out", tmp_path, "--condition", "upside-down"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, RootModel
 
 from epistem.ask import chat
 from epistem.ask.chat import CHAT_MODELS, ChatError, Endpoint, Scripted, ask_json, image_message
+from epistem.ask.local import LocalChat
 from epistem.ask.questions import ChatWriter, make_questions
 from epistem.ask.records import Figure, Paper, write_records
 from epistem.core.errors import SettingsError
@@ -298,4 +299,5 @@ def test_brackets_without_end_are_no_json_and_take_no_time():
 
 
 def test_every_chat_model_can_be_chosen_by_name():
-    assert {name: CHAT_MODELS[name] for name in CHAT_MODELS} == {"endpoint": Endpoint, "scripted": Scripted}
+    wanted = {"endpoint": Endpoint, "local": LocalChat, "scripted": Scripted}
+    assert {name: CHAT_MODELS[name] for name in CHAT_MODELS} == wanted

@@ -18,38 +18,15 @@ from epistem.nets.assistant_fit import Stage, Talks, fit_stage, llava_pretrain
 from epistem.nets.assistant_use import load_assistant, save_assistant
 from epistem.nets.eye import pooled, square
 from epistem.nets.language import load_language
+from tests.nets.tiny_language import write_language
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-WORDS = "what is shown ? grains pores many few image user assistant system You describe micrographs . Say so where an"
-TEMPLATE = (
-    "{% for m in messages %}<s> {{ m['role'] }} {{ m['content'] }} </s> {% endfor %}"
-    "{% if add_generation_prompt %}<s> assistant {% endif %}"
-)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A language model of two small layers."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    names = ["<unk>", "<s>", "</s>", *dict.fromkeys(WORDS.split())]
-    inner = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    )
-    tokenizer.chat_template = TEMPLATE
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(names), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=2,
-        tie_word_embeddings=True,
-    )  # fmt: skip
-    where = tmp_path_factory.mktemp("language")
-    LlamaForCausalLM(config).save_pretrained(where)
-    tokenizer.save_pretrained(where)
-    return where
+    return write_language(tmp_path_factory.mktemp("language"))
 
 
 def assistant(folder, **more):
@@ -137,6 +114,13 @@ def test_stage_one_trains_the_projector_alone(folder, tmp_path):
     fit_stage(network, talks(network), Stage(0.2, 8, 1e-2, half=False), tmp_path / "run", cpu=True)
     assert all(torch.equal(value, before[name]) for name, value in network.language.state_dict().items())
     assert not torch.equal(network.projector[-1].weight, first)
+
+
+def test_stage_one_leaves_what_a_second_stage_has_added(folder, tmp_path):
+    network = assistant(folder).with_lora(2)
+    before = {name: value.clone() for name, value in network.language.state_dict().items()}
+    fit_stage(network, talks(network), Stage(0.2, 8, 1e-2, half=False), tmp_path / "run", cpu=True)
+    assert all(torch.equal(value, before[name]) for name, value in network.language.state_dict().items())
 
 
 def test_many_at_once_say_what_each_says_alone(folder):

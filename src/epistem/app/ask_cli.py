@@ -92,7 +92,12 @@ def evaluate(
         typer.Option(help="real, shuffled, blank, caption-only, question-only, untrained-projector."),
     ] = None,
     judge: Annotated[JudgeName, typer.Option(help="rules asks nobody; model asks the endpoint.")] = JudgeName.rules,
-    judge_model: Annotated[str | None, typer.Option(help="The judge's name at the endpoint.")] = None,
+    judge_endpoint: Annotated[
+        str | None, typer.Option(help="The judge's base URL, or local; that of the answers unless told.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name there.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Grade anew what this judge has graded.")] = False,
+    ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Or only grade the answers that are there.")] = True,
     repeats: Annotated[int, typer.Option(min=1, help="Grades of each answer, by a model.")] = 3,
     model: Weights = None,
     language: LanguageFolder = None,
@@ -107,8 +112,9 @@ def evaluate(
 
     evaluate_set(
         folder, out, scenes=scenes, questions=questions, split=split, conditions=condition, judge=judge.value,
-        judge_model=judge_model, repeats=repeats, model=model, language=language, endpoint=endpoint,
-        endpoint_model=endpoint_model, key_from=key_from, seed=seed, as_json=as_json,
+        judge_endpoint=judge_endpoint, judge_model=judge_model, again=again, ask=ask, repeats=repeats,
+        model=model, language=language, endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from,
+        seed=seed, as_json=as_json,
     )  # fmt: skip
 
 
@@ -126,11 +132,12 @@ def train(
     language: LanguageFolder = None,
     epochs: Annotated[float | None, typer.Option(help="Other than the preset's.")] = None,
     pretrain: Annotated[
-        Path | None, typer.Option(help="LLaVA's list of captions for stage 1, its images beside it.")
+        Path | None, typer.Option(help="LLaVA's list of captions for stage 1, its images beside it; else the set's.")
     ] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="--eye and --language may be fetched from the hub.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the assistant on a set: stage 1 where captions are given or nothing to start from, then stage 2.
+    """Train the assistant on a set: stage 1 on captions where a new eye or language model is given, then stage 2.
 
     A run that was stopped goes on where it was. Several GPUs: torchrun -m epistem ask train …
     """
@@ -138,7 +145,7 @@ def train(
 
     train_assistant(
         folder, out, preset=preset.value, start=start, eye=eye, language=language, epochs=epochs, pretrain=pretrain,
-        as_json=as_json,
+        hub=hub, as_json=as_json,
     )  # fmt: skip
 
 

@@ -6,21 +6,25 @@ is told of it is computed from these, so that it can be graded again without ask
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel
 
 from epistem.app.ask_run import speaker_of
 from epistem.app.papers_run import FIGURES, PAIRS, chat_model
 from epistem.app.terminal import Bar
 from epistem.ask.answer import Speaker, abstains, picture
-from epistem.ask.assess import grade_all, scored_rows
-from epistem.ask.controls import CONDITIONS, Condition, grounding_gain, shown_under
+from epistem.ask.assess import grade_all, queue, scored_rows
+from epistem.ask.chat import ChatError
+from epistem.ask.controls import CONDITIONS, Condition, Shown, another_image, grounding_gain, shown_under
 from epistem.ask.judge import ASSESSMENTS, make_judge
 from epistem.ask.records import Answered, Figure, Grade, Pair, identity, read_records, write_records
 from epistem.core import RecordError, SettingsError
@@ -35,21 +39,33 @@ ANSWERED, GRADES = "answered.jsonl", "grades.jsonl"
 FIRST_SCENE = 1_000_000
 """Scenes from here on are in no training set."""
 _AT_ONCE = 16
+_GIVE_UP = 5  # answers in a row that failed
+_SAVE_EVERY = 20
 _DEFAULT: tuple[Condition, ...] = ("real", "shuffled", "blank")
 
 
 def evaluate_set(
     folder: Path | None, out: Path, *, scenes: int, questions: int, split: str, conditions: Sequence[str] | None,
-    judge: str, judge_model: str | None, repeats: int, model: Path | None, language: str | None,
-    endpoint: str | None, endpoint_model: str | None, key_from: str, seed: int, as_json: bool,
+    judge: str, judge_endpoint: str | None, judge_model: str | None, repeats: int, again: bool, ask: bool,
+    model: Path | None, language: str | None, endpoint: str | None, endpoint_model: str | None, key_from: str,
+    seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Answer under each condition, grade, and tell.
 
+    Args:
+        judge_endpoint, judge_model: of the judge "model"; the endpoint of the answers where only the model is told.
+        again: grade anew what this judge has graded.
+        ask: False grades the answers that are there and asks no model.
+
     Raises:
-        SettingsError: a condition that there is not, or a set without questions.
+        SettingsError: a condition that there is not, a set without questions, a judge without its model, or a folder
+            that holds another set.
     """
-    asked = checked(conditions)
+    # Whatever can be wrong is told before the first answer.
+    chat = chat_model(judge_endpoint or endpoint, judge_model, key_from) if judge == "model" else None
+    judging = make_judge(judge, chat)
     figures, pairs = _the_set(folder, out, scenes, questions, split, seed)
+    asked, notes = _possible(checked(conditions), conditions is None, list(figures.values()), seed)
     speakers: dict[bool, Speaker] = {}
 
     def speaker(untrained: bool) -> Speaker:
@@ -57,21 +73,61 @@ def evaluate_set(
             speakers[untrained] = speaker_of(model, language, endpoint, endpoint_model, key_from, untrained=untrained)
         return speakers[untrained]
 
-    answered = answer_all(figures, pairs, out, asked, speaker, seed=seed, quiet=as_json)
-    # The same endpoint judges under another model's name; a model that grades itself would be told as such.
-    chat = chat_model(endpoint, judge_model or endpoint_model, key_from) if judge == "model" else None
-    grades = grade(pairs, answered, out, make_judge(judge, chat), 1 if judge == "rules" else repeats, as_json)
-    told = told_of(pairs, answered, grades)
+    if ask:
+        answered, failed = answer_all(figures, pairs, out, asked, speaker, seed=seed, quiet=as_json)
+        name = speaker(False).name
+    else:
+        answered, failed = read_records(out / ANSWERED, Answered), []
+        name = Counter(_model(one) for one in answered).most_common(1)[0][0]
+    grades = grade(pairs, answered, out, judging, 1 if judge == "rules" else repeats, as_json, again=again)
+    # Another model's answers may lie in the folder too: they are kept, and not mixed in.
+    own = [one for one in answered if _model(one) == name]
+    ids = {one.id for one in own}
+    told = told_of(pairs, own, [one for one in grades if one.answered in ids])
+    told |= {"model": name, "notes": notes, "unanswered": len(failed), "why_unanswered": sorted(set(failed))}
     write_text(out / "evaluation.json", json.dumps(told, indent=1, ensure_ascii=False))
+    write_records(out / "queue.jsonl", [_Queued.model_validate(one) for one in queue(pairs, own, grades)])
     from epistem.app.reproduce_ask import reproduce_ask
 
-    page = reproduce_ask(out, out)
+    page = reproduce_ask(out, out, model=name)
     if as_json:
         print(json.dumps({"page": str(page), **told}, indent=1, ensure_ascii=False))
         return
-    for line in lines_of(told):
+    for line in (*notes, *lines_of(told)):
         print(line)
     print(f"Page: {page}")
+
+
+class _Queued(BaseModel):
+    """An answer whose verdict a person has to give."""
+
+    answered: str
+    pair: str
+    question: str
+    benchmark: str
+    candidate: str
+    judge: str
+    why: str
+
+
+def _model(one: Answered) -> str:
+    """The model, its untrained twin counted to it."""
+    return one.model.removesuffix(", untrained projector")
+
+
+def _possible(
+    conditions: tuple[Condition, ...], default: bool, figures: Sequence[Figure], seed: int
+) -> tuple[tuple[Condition, ...], list[str]]:
+    """The conditions that this set allows, and why others are left out; one that was asked for raises instead."""
+    if "shuffled" not in conditions:
+        return conditions, []
+    try:
+        another_image(figures, seed=seed)
+    except SettingsError as error:
+        if not default:
+            raise
+        return tuple(one for one in conditions if one != "shuffled"), [f"No other image was shown: {error}."]
+    return conditions, []
 
 
 def checked(conditions: Sequence[str] | None) -> tuple[Condition, ...]:
@@ -88,7 +144,13 @@ def _the_set(
     folder: Path | None, out: Path, scenes: int, questions: int, split: str, seed: int
 ) -> tuple[dict[str, Figure], list[Pair]]:
     """Figures by id, their pictures in `out`, and the questions; written once, kept from then on."""
-    if not (out / PAIRS).exists():
+    source = "scenes" if folder is None else hashlib.sha256((folder / PAIRS).read_bytes()).hexdigest()[:16]
+    wanted = {"source": source, "scenes": scenes if folder is None else None, "questions": questions,
+              "split": None if folder is None else split, "seed": seed}  # fmt: skip
+    held = out / "set.json"
+    if held.exists() and json.loads(held.read_text("utf-8")) != wanted:
+        raise SettingsError(f"{out} holds answers to another set or choice of questions; choose another --out")
+    if not held.exists():
         figures, pairs = (
             scene_set(out, scenes, questions, seed)
             if folder is None
@@ -96,6 +158,7 @@ def _the_set(
         )
         write_records(out / FIGURES, figures)
         write_records(out / PAIRS, pairs)
+        write_text(held, json.dumps(wanted))
     return {one.id: one for one in read_records(out / FIGURES, Figure)}, read_records(out / PAIRS, Pair)
 
 
@@ -145,10 +208,15 @@ def _from_set(folder: Path, out: Path, questions: int, split: str, seed: int) ->
 def answer_all(
     figures: dict[str, Figure], pairs: Sequence[Pair], out: Path, conditions: Sequence[Condition],
     speaker: Callable[[bool], Speaker], *, seed: int, quiet: bool,
-) -> list[Answered]:  # fmt: skip
-    """Every answer, those that are there already among them; each is written as it comes."""
+) -> tuple[list[Answered], list[str]]:  # fmt: skip
+    """Every answer, those that are there already among them, and why others are missing; each is written as it comes.
+
+    Raises:
+        ChatError: the first five answers in a row failed: nobody is there.
+    """
     path = out / ANSWERED
     done = read_records(path, Answered) if path.exists() else []
+    failed: list[str] = []
 
     def open_image(figure: Figure) -> Image.Image:
         with Image.open(out / str(figure.image)) as image:
@@ -164,8 +232,9 @@ def answer_all(
             left = ((pair, shown) for pair, shown in told if pair.id not in held)
             count = len(held)
             while batch := list(islice(left, _AT_ONCE)):
-                texts = _said(model, [(shown.image, shown.text) for _, shown in batch])
-                for (pair, _), text in zip(batch, texts, strict=True):
+                for (pair, _), text in zip(batch, _said(model, [shown for _, shown in batch], failed), strict=True):
+                    if text is None:
+                        continue
                     one = Answered(
                         id=identity(pair.id, model.name, condition, text), pair=pair.id, model=model.name,
                         question=pair.question, text=text, condition=condition, abstained=abstains(text),
@@ -175,30 +244,51 @@ def answer_all(
                 file.flush()
                 count += len(batch)
                 bar.advance(at * len(pairs) + count, 0, None)
-    return done
+    return done, failed
 
 
-def _said(model: Speaker, asked: Sequence[tuple[Image.Image | None, str]]) -> list[str]:
+def _said(model: Speaker, asked: Sequence[Shown], failed: list[str]) -> Iterator[str | None]:
+    """Answers one by one as they come, None where there was none; the reason is put to the others."""
     many = getattr(model, "many", None)
     if many is not None:
-        return list(many(asked))
-    return ["".join(model(image, text)).strip() for image, text in asked]
+        yield from many([(shown.image, shown.text) for shown in asked])
+        return
+    in_a_row = 0
+    for shown in asked:
+        try:
+            yield "".join(model(shown.image, shown.text)).strip()
+            in_a_row = 0
+        except ChatError as error:
+            failed.append(str(error))
+            in_a_row += 1
+            if in_a_row == _GIVE_UP:
+                raise
+            yield None
 
 
 def grade(
-    pairs: Sequence[Pair], answered: Sequence[Answered], out: Path, judge: Judge, repeats: int, quiet: bool
-) -> list[Grade]:
-    """All grades; those of this judge that are there are kept."""
+    pairs: Sequence[Pair], answered: Sequence[Answered], out: Path, judge: Judge, repeats: int, quiet: bool,
+    *, again: bool = False,
+) -> list[Grade]:  # fmt: skip
+    """All grades; those of this judge that are there are kept, and new ones written as they come."""
     path = out / GRADES
     before = read_records(path, Grade) if path.exists() else []
-    grades = [one for one in before if one.judge != judge.name]
-    with Bar(3, quiet=quiet) as bar:
+    if again:
+        before = [one for one in before if one.judge != judge.name]
+    ids = {one.id for one in answered}
+    before = [one for one in before if one.answered in ids]
+    kept = {(one.judge, one.assessment, one.answered, one.repeat): one for one in before}
+    with Bar(len(ASSESSMENTS), quiet=quiet) as bar:
         for number, assessment in enumerate(ASSESSMENTS, 1):
             bar.stage(f"grading: {assessment}")
-            grades += list(grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before))
-            write_records(path, grades)
-            bar.advance(number, 3, None)
-    return grades
+            new = grade_all(pairs, answered, judge, assessment, repeats=repeats, done=before)
+            for at, one in enumerate(new, 1):
+                kept[(one.judge, one.assessment, one.answered, one.repeat)] = one
+                if at % _SAVE_EVERY == 0:
+                    write_records(path, kept.values())
+            write_records(path, kept.values())
+            bar.advance(number, len(ASSESSMENTS), None)
+    return list(kept.values())
 
 
 def told_of(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Sequence[Grade]) -> dict[str, Any]:
@@ -213,7 +303,7 @@ def told_of(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Sequenc
             if condition != "real":
                 gains[condition] = _gain(own, condition)
         out["quality"][judge] = {
-            "mean": {name: float(value) for name, value in by.mean().items()},
+            "mean": {name: None if np.isnan(value) else float(value) for name, value in by.mean().items()},
             "unscored": {name: int(n) for name, n in own.groupby("condition")["unscored"].sum().items()},
             "real_minus": gains,
         }
@@ -249,7 +339,10 @@ def lines_of(told: dict[str, Any]) -> list[str]:
             if gain and gain["value"] is not None:
                 beside = f"   real − {name}: {gain['value']:+.1f} ({gain['low']:+.1f} to {gain['high']:+.1f})"
             lost = of["unscored"].get(name, 0)
-            lines.append(f"  {name:20}{mean:6.1f}{beside}{f'   {lost} unscored' if lost else ''}")
+            score = "  none" if mean is None else f"{mean:6.1f}"
+            lines.append(f"  {name:20}{score}{beside}{f'   {lost} unscored' if lost else ''}")
+    if told.get("unanswered"):
+        lines.append(f"{told['unanswered']} questions got no answer: {'; '.join(told['why_unanswered'][:3])}")
     for name in ("unanswerable", "answerable"):
         if told[name]["n"]:
             lines.append(f"Of {told[name]['n']} {name} questions, {told[name]['abstained']} were declined.")

@@ -66,7 +66,8 @@ def ask_image(
         print(answered.model_dump_json(indent=1))
         return answered
     print()
-    if not (answered.abstained and speaker is None):
+    told_more = any(one.source != "language" for one in answered.statements) and not answered.abstained
+    if speaker is not None or told_more:
         for source in dict.fromkeys(one.source for one in answered.statements):
             say(_TOLD[source])
     return answered
@@ -79,6 +80,8 @@ def speaker_of(
     """What answers in words: an endpoint where one is given, else the local assistant."""
     from epistem.ask.speakers import EndpointSpeaker, LocalAssistant
 
+    if endpoint == "local":
+        raise SettingsError("a local model that sees images is given by --model and --language, not as an endpoint")
     chat = chat_model(endpoint, endpoint_model, key_from)
     if chat is not None:
         if untrained:

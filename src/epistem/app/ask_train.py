@@ -18,7 +18,7 @@ from epistem.core import Micrograph, SettingsError
 if TYPE_CHECKING:
     import torch
 
-    from epistem.nets.assistant import Assistant
+    from epistem.nets.assistant import Assistant, Kind
     from epistem.nets.assistant_fit import Talks
     from epistem.nets.eye import Eye
 
@@ -27,7 +27,7 @@ _QUESTIONS = 4
 
 def train_assistant(
     folder: Path, out: Path, *, preset: str, start: Path | None, eye: str | None, language: str | None,
-    epochs: float | None, pretrain: Path | None, as_json: bool,
+    epochs: float | None, pretrain: Path | None, hub: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train, write weights and card.
 
@@ -44,14 +44,18 @@ def train_assistant(
     pairs = [one for one in read_records(folder / PAIRS, Pair) if one.figure in figures]
     if not any(one.split == "train" for one in pairs):
         raise SettingsError(f"no question of split train with a picture in {folder}: run epistem papers questions")
-    if eye is None and language is None:
-        network, weights = load_assistant(start or "assistant", to_train=True)
-        looks: Eye = eye_of(weights)
+    is_new = eye is not None or language is not None
+    if is_new and start is not None:
+        raise SettingsError("--from goes on with the eye and language model of its weights; give it alone")
+    if is_new:
+        looks: Eye = FocusEye() if eye is None else ClipEye(eye, offline=not hub)
+        spoken = load_language(language or SMOLLM2, offline=not hub)
+        # The published models have one linear layer; the small one that ships has two.
+        kind: Kind = "mlp" if preset == "small" else "linear"
+        network = Assistant(spoken, eye_width=looks.width, image_tokens=looks.tokens, projector=kind)
     else:
-        if start is not None:
-            raise SettingsError("--from goes on with the eye and language model of its weights; give it alone")
-        looks = FocusEye() if eye is None else ClipEye(eye)
-        network = Assistant(load_language(language or SMOLLM2), eye_width=looks.width, image_tokens=looks.tokens)
+        network, weights = load_assistant(start or "assistant", to_train=True)
+        looks = eye_of(weights)
     first, second = PRESETS[preset]
     if epochs is not None:
         second = replace(second, epochs=epochs)
@@ -61,22 +65,25 @@ def train_assistant(
             kind = "judged" if "eval_loss" in logs else "loss"
             say(f"step {step} of {of}: {kind} {logs.get('eval_loss', logs.get('loss', float('nan'))):.3f}")
 
-    if pretrain is not None:
-        captions = llava_pretrain(pretrain, pretrain.parent)
-        fit_stage(network, _captions(captions, network, looks), first or STAGE_1, out / "stage1",
-                  told=told)  # fmt: skip
     seen = _Seen(folder, figures, looks)
+    if pretrain is not None or is_new:
+        captions = llava_pretrain(pretrain, pretrain.parent) if pretrain else [
+            (folder / str(one.image), one.caption_panel or one.caption) for one in figures.values()
+            if one.split == "train"
+        ]  # fmt: skip
+        fit_stage(network, _captions(captions, network, looks), first or STAGE_1, out / "stage1", told=told)
     judged = _talks(network, [one for one in pairs if one.split == "validation"], seen, 1.0)
-    learn = _talks(network, [one for one in pairs if one.split == "train"], seen, 1.0)
+    trained = [one for one in pairs if one.split == "train"]
+    learn = _talks(network, trained, seen, 1.0)
     fit_stage(
         network, learn, replace(second, patience=3 if len(judged) else 0), out / "stage2", told=told,
         judged=judged if len(judged) else None, save_steps=max(1, len(learn) // second.batch),
     )  # fmt: skip
     log = json.loads((out / "stage2" / "log.json").read_text("utf-8"))
     card = {
-        "about": f"An assistant trained with the preset {preset} on {len({one.paper for one in pairs})} papers.",
-        "data": {"set": folder.name, "questions": len(pairs),
-                 "licences": sorted({one.paper.licence or "not stated" for one in figures.values()})},
+        "about": f"An assistant trained with the preset {preset} on {len({one.paper for one in trained})} papers.",
+        "data": {"set": folder.name, "questions": len(trained),
+                 "licences": sorted({figures[one.figure].paper.licence or "not stated" for one in trained})},
         "licences": {"weights": "as the licences of the data allow"}, "eye": looks.name,
         "language": network.language_name, "preset": preset,
         "loss": [row["loss"] for row in log if "loss" in row],

@@ -25,7 +25,7 @@ def clustered(
     found = cluster_papers(texts, k=number, seed=seed)
     rows = found.rows(splits)
     write_table(out / "clusters.csv", rows)
-    (out / "clusters.png").write_bytes(cluster_map(rows))
+    (out / "clusters.svg").write_bytes(cluster_map(rows))
     alike, near = independence(found, splits, seed=seed), leakage(found.vectors, texts, splits, seed=seed)
     lines = [f"{counted(len(found.clusters), 'cluster')} of {counted(len(texts), 'paper')}, by {found.vectors.by}."]
     if found.stable is False:
@@ -37,7 +37,7 @@ def clustered(
         lines.append(f"{one.paper} ({one.split}) is nearly {one.copied_from or one.nearest} of the training papers.")
     if near.nearest and not near.duplicates:
         lines.append("No paper of another split is nearly a training paper.")
-    lines.append(f"Map: {out / 'clusters.png'}")
+    lines.append(f"Map: {out / 'clusters.svg'}")
     return {
         "papers": rows, "clusters": [one._asdict() for one in found.clusters], "stable": found.stable,
         "vectors": found.vectors.by, "lines": lines,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epistem.app.terminal import Bar, say
-from epistem.ask.records import Figure, Pair, read_records, write_records
+from epistem.ask.records import Figure, read_records, write_records
 from epistem.core import SettingsError
 from epistem.report.export import write_text
 from epistem.report.words import counted
@@ -181,20 +181,19 @@ def cluster_papers(folder: Path, *, number: int | None, seed: int, as_json: bool
 
 
 def chat_model(endpoint: str | None, model: str | None, key_from: str) -> ChatModel | None:
-    """The endpoint that is asked for, or None.
+    """The endpoint that is asked for, "local" with a folder for one on this machine, or None.
 
     Raises:
         SettingsError: an endpoint without a model's name, or the other way round.
     """
     if endpoint is None and model is None:
         return None
+    if endpoint == "local":
+        from epistem.ask.local import LocalChat
+
+        return LocalChat(model or "smollm2")
     if endpoint is None or model is None:
         raise SettingsError("an endpoint needs both --endpoint URL and --endpoint-model NAME")
     from epistem.ask.chat import Endpoint
 
     return Endpoint(endpoint, model, key_from=key_from)
-
-
-def pairs_of(folder: Path) -> list[Pair]:
-    """The questions of a set."""
-    return read_records(folder / PAIRS, Pair)

@@ -1,4 +1,4 @@
-"""`epistem reproduce forecast`, `bench`, `atoms`: a published study, done again, its printed numbers beside ours."""
+"""`epistem reproduce forecast`, `bench`, `atoms`, `ask`: a published study again, its printed numbers beside ours."""
 
 from __future__ import annotations
 
@@ -161,3 +161,34 @@ def _made(folder: Path, words: Words, device: str | None, workers: int) -> Study
 
     make_cases(PLANS["published"](), folder, told=words, device=device, workers=workers)
     return StudyCases.load(folder)
+
+
+@reproducing.command()
+def ask(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and the answers.")],
+    store: Annotated[
+        Path | None, typer.Argument(help="Folder of `epistem ask evaluate`; scenes are asked about without one.")
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=2, help="Without a folder: how many.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Questions about SEM images: the paper's figures with our numbers, the printed ones and the controls beside.
+
+    A run that was stopped goes on where it was: the same command again.
+    """
+    from epistem.app.ask_evaluate import evaluate_set
+    from epistem.app.forecast_table import print_json
+    from epistem.app.reproduce_ask import reproduce_ask
+
+    if store is None:
+        evaluate_set(
+            None, out, scenes=scenes, questions=6, split="test", conditions=None, judge="rules", judge_endpoint=None,
+            judge_model=None, repeats=1, again=False, ask=True, model=None, language=None, endpoint=None,
+            endpoint_model=None, key_from="OPENAI_API_KEY", seed=0, as_json=as_json,
+        )  # fmt: skip
+        return
+    page = reproduce_ask(store, out)
+    if as_json:
+        print_json({"page": str(page)})
+    else:
+        print(f"Page: {page}")

@@ -322,4 +322,7 @@ def _next_start(text: str, start: int) -> int | None:
 
 
 _HERE = "epistem.ask.chat"
-CHAT_MODELS = Table("chat model", {"endpoint": f"{_HERE}:Endpoint", "scripted": f"{_HERE}:Scripted"})
+CHAT_MODELS = Table(
+    "chat model",
+    {"endpoint": f"{_HERE}:Endpoint", "local": "epistem.ask.local:LocalChat", "scripted": f"{_HERE}:Scripted"},
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,12 @@ def fit_stage(
     """
     from transformers import EarlyStoppingCallback, TrainerCallback
 
+    network.language.requires_grad_(False)
     if stage.lora_rank:
         if not hasattr(network, "rank"):
             network.with_lora(stage.lora_rank)
+        for name, value in network.language.named_parameters():
+            value.requires_grad_(".lora_" in name)
     elif stage.lora_rank == 0:
         network.language.requires_grad_(True)
 
@@ -190,8 +193,3 @@ def llava_pretrain(file: Path, images: Path) -> list[tuple[Path, str]]:
 
 def _answer_of(conversation: Sequence[dict[str, str]]) -> str:
     return next(turn["value"] for turn in conversation if turn["from"] == "gpt")
-
-
-def shorter(stage: Stage, epochs: float) -> Stage:
-    """The same for another number of epochs."""
-    return replace(stage, epochs=epochs)

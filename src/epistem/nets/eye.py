@@ -7,7 +7,6 @@ every token costs the language model's time. `ClipEye` is LLaVA's own: the last 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -98,13 +97,17 @@ class ClipEye:
     """The vision tower of CLIP as LLaVA uses it: hidden layer −2 without the class token.
 
     Args:
-        path: folder or hub name of a CLIP model, "openai/clip-vit-large-patch14" for LLaVA's own.
+        path: folder of a CLIP model, or with `offline=False` its name on the hub: "openai/clip-vit-large-patch14"
+            is LLaVA's own.
     """
 
-    def __init__(self, path: str, *, device: str = "cpu") -> None:
-        from transformers import CLIPVisionModel
+    def __init__(self, path: str, *, device: str = "cpu", offline: bool = True) -> None:
+        from epistem.nets.language import quiet
 
-        self._model = CLIPVisionModel.from_pretrained(path).eval().to(device)
+        with quiet(offline):
+            from transformers import CLIPVisionModel
+
+            self._model = CLIPVisionModel.from_pretrained(path, local_files_only=offline).eval().to(device)
         config = self._model.config
         self._side, self.width = config.image_size, config.hidden_size
         self.tokens = (config.image_size // config.patch_size) ** 2
@@ -143,8 +146,3 @@ def pooled(maps: NDArray[Any], grid: int) -> Tokens:
     rows = np.stack([maps[:, a:b].mean(axis=1) for a, b in zip(starts, stops, strict=True)], 1)
     cells = np.stack([rows[:, :, a:b].mean(axis=2) for a, b in zip(starts, stops, strict=True)], 2)
     return np.asarray(cells.reshape(len(maps), grid * grid, -1), np.float32)
-
-
-def pixels_id(micrograph: Micrograph, eye: Eye) -> str:
-    """Name under which tokens of this image are kept."""
-    return hashlib.sha256(f"{eye.name}\x1f{micrograph.id}".encode()).hexdigest()[:24]
