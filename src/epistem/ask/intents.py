@@ -1,7 +1,18 @@
 """What a question asks for: a number that can be measured, something written in the file, or words.
 
-Rules, so that it can be read why an answer was measured or refused. Where they see nothing, the model answers in
-words.
+Rules, so that it can be read why an answer was measured or refused; the first that holds decides:
+
+==============  ==================================================================================================
+visibility      "are … visible?", "does it look …?" ask what a picture shows, whatever the thing is called
+number, thing   beats what is written: "how many pores at 15 kV?" does not ask for the voltage
+written         the file or its data strip says it
+unseen          no image shows it; before numbers, for "how many pores are below the surface?"
+words           a reason, a comparison, yes or no: no number is an answer to them
+number          only where its thing, quantity and filler words are all it says; what else it says is `left`, because a
+                number of everything is the wrong answer to a question on a part
+==============  ==================================================================================================
+
+Where no rule holds, the model answers in words.
 """
 
 from __future__ import annotations
@@ -10,6 +21,23 @@ import re
 from typing import Literal, NamedTuple
 
 Asked = Literal["count", "density", "fraction", "size", "written", "unseen", "words"]
+Statistic = Literal["mean", "median", "largest", "smallest", "sd"]
+
+
+class Limit(NamedTuple):
+    """A diameter that the counted things are compared with.
+
+    Attributes:
+        side: which are counted.
+        diameter: in `unit`.
+        unit: "nm" or "px".
+        said: as the question has it.
+    """
+
+    side: Literal["above", "below"]
+    diameter: float
+    unit: Literal["nm", "px"]
+    said: str
 
 
 class Intent(NamedTuple):
@@ -19,11 +47,17 @@ class Intent(NamedTuple):
         asked: kind of answer.
         thing: of what, singular, where the question names a thing; None is "features", or all that is found.
         subject: of "written": "voltage", "magnification", "pixel size"…; of "unseen": why no image shows it.
+        which: of "size": the statistic that is the value.
+        limit: of "count": only those above or below it.
+        left: of a number: words of the question that no measurement here takes into account; "" where there are none.
     """
 
     asked: Asked
     thing: str | None = None
     subject: str | None = None
+    which: Statistic = "mean"
+    limit: Limit | None = None
+    left: str = ""
 
 
 _THINGS = {
@@ -31,18 +65,73 @@ _THINGS = {
     "grain": r"grains?", "crack": r"cracks?", "spherulite": r"spherulites?", "melt pool": r"melt ?pools?",
     "loop": r"(?:dislocation )?loops?",
 }  # fmt: skip
-_COUNT = r"how many|\bcount\b|number of (?!days|hours)|\bhow often does"
-_DENSITY = r"number density|areal density|how dense(?:ly)?|per (?:square|µm|um|nm|mm)"
-_FRACTION = (
-    r"(?:area|areal|surface|volume)(?: |-)?(?:fraction|share)|porosity|how much of (?:the|this) (?:image|area|field|"
-    r"surface)|(?:share|fraction|percentage|part|proportion) of (?:the|this) (?:image|area|field|surface)|"
-    r"what (?:fraction|share|percentage|proportion)|coverage|\bcover\b"
+_THING = "|".join(rf"(?P<{name.replace(' ', '_')}>\b(?:{words})\b)" for name, words in _THINGS.items())
+
+# What stands between the words of a quantity: "mean pore size". `¤` is the thing, once it is found.
+_T = r"(?:¤ )?"
+_IMAGE = r"(?:the|this) (?:whole |entire |total )?(?:image|area|field|surface|picture|micrograph)"
+_SHARE = r"(?:share|fraction|percentage|part|proportion|percent)"
+# First those that hold the words of another: "how many per µm²", "what area share".
+_QUANTITIES: dict[Asked, str] = {
+    "density": (
+        rf"(?:number|areal) {_T}density|¤ density|density of (?:the )?(?=¤)|how dense(?:ly)?\b|"
+        r"per (?:square |unit )?(?:µm|μm|um|nm|mm|micro\w+|nano\w+|milli\w+|area)(?:\^?2|²)?(?!\w)"
+    ),
+    "fraction": (
+        rf"(?:area|areal|surface|volume)(?: |-){_T}{_SHARE}|¤ {_SHARE}|{_SHARE} of (?:{_IMAGE}(?: area)?|(?=(?:the )?¤))|"
+        rf"how much of {_IMAGE}|what {_SHARE}|(?:surface |areal? )?coverage|\bcover(?:s|ed)?\b"
+    ),
+    "count": r"how many|\bcount\b|number of (?!days|hours)|\bhow often does",
+    "size": (
+        r"how (?:large|big|small|wide|thick) (?:are|is)\b|(?<!pixel )(?<!spot )\bsizes?\b|\bdiameters?\b|"
+        r"\b(?:mean|average|median|typical|largest|smallest|maximum|minimum) (?:¤ )?(?:width|length|thickness)"
+    ),
+}
+# What belongs to a quantity and takes nothing away from it.
+_BESIDE: dict[Asked, str] = {
+    "density": r"how many|number(?: of)?",
+    "fraction": r"\b(?:occupied|occupy|taken up|percent|made up)\b|%",
+    "count": r"\b(?:occurs?|appears?|number)\b",
+    "size": r"\b(?:distribution|range|(?:area|circle)?[ -]?equivalent|widths?|in (?:nm|µm|μm|um|nano\w+|micro\w+))\b",
+}
+_STATISTICS: dict[Statistic, str] = {
+    "mean": r"mean|average|typical(?:ly)?", "median": r"median", "largest": r"largest|biggest|maximum|maximal|max",
+    "smallest": r"smallest|minimum|minimal|min", "sd": r"standard deviation",
+}  # fmt: skip
+_LIMIT = re.compile(
+    r"(?:with (?:an? )?(?:equivalent )?(?:diameters?|sizes?) )?\b(?:(?P<above>larger than|bigger than|greater than|above|"
+    r"over)|(?P<below>smaller than|less than|below|under)) (?P<value>\d+(?:\.\d+)?) ?(?P<unit>nm|nanomet\w+|µm|μm|um|"
+    r"micromet\w+|microns?|px|pixels?)(?![\w²^])(?: in (?:diameter|size))?",
+    re.IGNORECASE,
 )
-_SIZE = (
-    r"(?:mean|average|median|typical|equivalent|largest|smallest|maximum|minimum) (?:size|diameter|width|length)|"
-    r"(?:size|diameter) distribution|how (?:large|big|small|wide) (?:are|is) |\bwhat (?:size|diameter)|"
-    r"(?:size|diameter)s? of|average size"
+# They choose none of the things and add nothing to what is asked.
+_FILLER = frozenset(
+    "a an the this that these those any all of in on at by from to is are was were be do does can could you we i me us "
+    "please tell give say estimate determine measure calculate find found detected see seen show shows shown visible "
+    "present there here image images picture micrograph photo field contain contains have has what which what's total "
+    "altogether overall it its they their them features objects".split()
 )
+# Said of the picture, not asked: "visible at this magnification", "in the field of view".
+_CIRCUMSTANCE = (
+    r"\b(?:in|at|on|with|within|under) (?:this|the|the given|such a) (?:magnification|field of view|accelerating voltage|"
+    r"voltage|pixel size|working distance|scale)\b"
+)
+_YES_OR_NO = r"^(?:please )?(?:is|are|was|were|do|does|did|has|have|can|could|would|will)\b"
+_NUMBER_WANTED = (
+    r"\bhow (?!does|do\b|did)\w+|\bwhat\b|\bwhich\b|\bcount\b|\bnumber\b|\d|percent|%|"
+    r"\b(?:mean|average|median|estimate|measure|determine|calculate|give)\b"
+)
+_VISIBILITY = (
+    r"\b(?:visible|seen?|recogni[sz]\w+|discern\w*|distinguish\w*|apparent|looks?|appears?|shows?|signs? of|"
+    r"evidence of)\b"
+)
+# A reason, a manner, a comparison: the number may be in it, but is not what is asked.
+_WORDS = (
+    r"^(?:why|how come|how (?:do|does|did|would|uniform\w*|homogen\w+)\b|explain|describe|compare|discuss|"
+    rf"what (?:do|does|did|would|causes?|caused|explains?)\b|which (?!{_SHARE}|area|size|diameter|volume))"
+)
+_DEPTH = "one view of one surface has no depth; cross-sections or tomography would"
+_SECTION = r"cross[ -]?section"
 _WRITTEN = {
     "voltage": r"accelerat\w+ voltage|\bkV\b|\bkeV\b|beam energy|landing energy",
     "magnification": r"magnif",
@@ -59,10 +148,10 @@ _UNSEEN = {
     "grey values name no elements and no exact composition; X-ray spectroscopy would": (
         r"chemical (?:element|compos|formula)|which elements|what elements|exact compos|stoichiomet|"
         r"(?:weight|atomic|mole?)[ -]?(?:percent|fraction|%)|\b(?:wt|at|mol)\.? ?%|ppm|dopant concentration|"
-        r"which (?:oxide|alloy|polymer|compound|element)|made of which|impurit|how pure|purity|oxidation state"
+        r"which (?:oxide|alloy|polymer|compound|element)|made of which|(?:which|what) impurit|impurity (?:content|conc|level)|how pure|purity|oxidation state"
     ),
     "no picture holds the value of a property; a test of the sample would": (
-        r"hardness|modulus|toughness|conductivit|resistivit|tensile|yield strength|fatigue|ductil|melting (?:point|"
+        r"hardness|modulus|toughness|conductivit|resistivit|tensile|yield strength|fatigue (?:li|strength|resist)|ductility|how ductile|melting (?:point|"
         r"temperature)|band ?gap|permittivit|magneti[sz]ation|thermal expansion|viscosit|density in g|"
         r"(?:mass|bulk) density|refractive|transmittance|surface energy|residual stress|adhesion strength|glass "
         r"transition|heat capacity|(?:price|cost)s?\b|\bGPa\b|\bMPa\b|weight of|how heavy|colou?r of the (?:real )?"
@@ -76,7 +165,7 @@ _UNSEEN = {
         r"precursor|supplier|lab\b)|sample (?:name|number|list)|name of (?:this|the) sample|radiation dose|how many "
         r"dpa|batch (?:number|name)|what (?:pressure|load|voltage) was (?:applied|used for (?:pressing|etching))"
     ),
-    "one view of one surface has no depth; cross-sections or tomography would": (
+    _DEPTH: (
         r"below the (?:visible )?surface|beneath the surface|inside the (?:sample|bulk)|how (?:thick|deep)|"
         r"thickness of the (?:sample|foil|film|layer|coating)|three dimensions|three-dimensional|\b3D\b|"
         r"(?:internal|closed|buried) (?:pores|porosity|structure)|other side of|behind the"
@@ -97,26 +186,86 @@ _UNSEEN = {
 def intent_of(question: str) -> Intent:
     """What a question asks for, by its words.
 
-    >>> intent_of("How many pores are there?")
-    Intent(asked='count', thing='pore', subject=None)
+    >>> intent_of("How many pores are there?")[:2]
+    ('count', 'pore')
+    >>> intent_of("How many pores are in the largest grain?").left
+    'largest grain'
     >>> intent_of("What is the hardness in GPa?").asked
     'unseen'
     """
-    text = " ".join(question.split())
-    thing = next((name for name, words in _THINGS.items() if _in(rf"\b(?:{words})\b", text)), None)
+    text = re.sub(_CIRCUMSTANCE, " ", " ".join(question.split()), flags=re.IGNORECASE)
+    yes_or_no = _in(_YES_OR_NO, text) and not _in(_NUMBER_WANTED, text)
+    number = None if yes_or_no or _in(_WORDS, text) else _number(text)
+    thing = number.thing if number else _first_thing(text)[0]
+    if yes_or_no and _in(_VISIBILITY, text):
+        return Intent("words", thing)
     for subject, words in _WRITTEN.items():
-        if _in(words, text):
+        if _in(words, text) and not (number and number.thing):
             return Intent("written", thing, subject)
     for subject, words in _UNSEEN.items():
-        if _in(words, text):
+        if _in(words, text) and not (subject == _DEPTH and _in(_SECTION, question)):
             return Intent("unseen", thing, subject)
-    kinds: tuple[tuple[Asked, str], ...] = (
-        ("density", _DENSITY), ("fraction", _FRACTION), ("count", _COUNT), ("size", _SIZE),
+    return number or Intent("words", thing)
+
+
+def _number(text: str) -> Intent | None:
+    """What is to be measured, and what of the question no measurement takes into account."""
+    thing, text = _first_thing(re.sub(r"\bporosity\b", "area fraction of pores", text, flags=re.IGNORECASE))
+    asked = next((asked for asked, words in _QUANTITIES.items() if _in(words, text)), None)
+    if asked is None:
+        return None
+    limit, which = None, "mean"
+    if asked == "count":
+        limit, text = _limit(text)
+    rest = text
+    for words in (_QUANTITIES[asked], _BESIDE[asked]):
+        rest = re.sub(words, _measures, rest, flags=re.IGNORECASE)
+    if asked == "size":
+        which, rest = _statistic(rest)
+    return Intent(asked, thing, which=which, limit=limit, left=_left(rest))
+
+
+def _measures(found: re.Match[str]) -> str:
+    """What stays of a quantity: its statistic, and a length that is no diameter."""
+    kept = re.findall(rf"\b(?:{'|'.join(_STATISTICS.values())}|length|thickness|thick)\b", found[0], re.IGNORECASE)
+    return f" {' '.join(kept)} "
+
+
+def _first_thing(text: str) -> tuple[str | None, str]:
+    """The thing that is named first, and the text with `¤` in its place; another one says which, and stays."""
+    found = re.search(_THING, text, re.IGNORECASE)
+    if found is None or found.lastgroup is None:
+        return None, text
+    return found.lastgroup.replace("_", " "), f"{text[: found.start()]}¤{text[found.end() :]}"
+
+
+def _limit(text: str) -> tuple[Limit | None, str]:
+    found = _LIMIT.search(text)
+    if found is None:
+        return None, text
+    unit = found["unit"].lower()
+    in_px, in_nm = unit.startswith("p"), unit.startswith("n")
+    limit = Limit(
+        "above" if found["above"] else "below", float(found["value"]) * (1 if in_px or in_nm else 1000),
+        "px" if in_px else "nm", f"{found['value']} {found['unit']}",
     )  # fmt: skip
-    for asked, words in kinds:
-        if _in(words, text):
-            return Intent(asked, thing)
-    return Intent("words", thing)
+    return limit, f"{text[: found.start()]} {text[found.end() :]}"
+
+
+def _statistic(text: str) -> tuple[Statistic, str]:
+    """The statistic named first; a second one stays, since an answer has one value."""
+    named = [(found, name) for name, words in _STATISTICS.items()
+             if (found := re.search(rf"\b(?:{words})\b", text, re.IGNORECASE))]  # fmt: skip
+    if not named:
+        return "mean", text
+    found, name = min(named, key=lambda one: one[0].start())
+    return name, f"{text[: found.start()]} {text[found.end() :]}"
+
+
+def _left(text: str) -> str:
+    """From the first word that is no filler to the last, as it is written."""
+    words = [one for one in re.finditer(r"[^\s?!.,;:¤\"()]+", text) if one[0].lower() not in _FILLER]
+    return " ".join(text[words[0].start() : words[-1].end()].replace("¤", " ").split()) if words else ""
 
 
 def _in(words: str, text: str) -> bool:

@@ -8,19 +8,26 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
+from epistem import __version__
 from epistem.ask import layout as layouts
+from epistem.ask import layout_model
 from epistem.ask.blocks import Block, blocks_of, body_type, paragraphs, told_apart, without_running_heads, words_of
 from epistem.ask.layout import Region, find_figures
 from epistem.ask.mentions import Parts, caption_parts, mentions_of, paper_facts
@@ -28,7 +35,7 @@ from epistem.ask.panels import Panel, pieces_of, split, with_labels
 from epistem.ask.pdf import Box, Document, Page, area, overlap
 from epistem.ask.picture_kind import kind_of, read_strip
 from epistem.ask.records import Figure, Paper, identity
-from epistem.core import EpistemError, ReadError, SettingsError
+from epistem.core import DependencyMissing, EpistemError, ReadError, RecordError, SettingsError
 from epistem.imaging import ocr
 
 Mentions = Mapping[str, Sequence[tuple[str, frozenset[str]]]]
@@ -36,6 +43,7 @@ Mentions = Mapping[str, Sequence[tuple[str, frozenset[str]]]]
 _LOOK_DPI = 100
 _DPI = 300
 _MOST_DPI = 600
+_KEPT = "papers"
 FACTS = ("doi", "title", "year", "publisher", "licence", "keywords")
 
 
@@ -49,6 +57,7 @@ class Ingested:
         refused: captions whose figure could not be told, each with its reason.
         pages: how many the file has.
         tables: how many tables were told from figures.
+        reused: whether an earlier run had read it.
     """
 
     paper: Paper
@@ -57,6 +66,7 @@ class Ingested:
     refused: tuple[str, ...] = ()
     pages: int = 0
     tables: int = 0
+    reused: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -126,15 +136,20 @@ def ingest(
             file, out, paper, {page.number: page for page in pages}, words_of(blocks),
             mentions_of(texts, around=around), read, notes,
         )  # fmt: skip
-        figures = [one for region in found.regions for one in _figures(reading, region)]
+        figures: list[Figure] = []
+        refused = [_refusal(block, why) for block, why in found.refused]
+        for region in found.regions:
+            try:
+                figures += _figures(reading, region)
+            except ReadError as error:
+                refused.append(_refusal(region.caption, str(error)))
         if not found.regions and not found.refused:
             notes.append(f"{pdf.name}: no figures; no block of text begins as a caption does (Figure 1, Fig. 1)")
         if found.left_over:
             pictures = "1 picture" if found.left_over == 1 else f"{found.left_over} pictures"
             notes.append(f"{pdf.name}: {pictures} without a caption left out")
-        refused = tuple(f"Figure {_number(block)}, page {block.page}: {why}" for block, why in found.refused)
         tables = sum(block.kind == "table" for block in blocks)
-        return Ingested(paper, tuple(figures), tuple(notes), refused, len(numbers), tables)
+        return Ingested(paper, tuple(figures), tuple(notes), tuple(refused), len(numbers), tables)
 
 
 def ingest_all(
@@ -149,11 +164,19 @@ def ingest_all(
 ) -> Iterator[Ingested | Failed]:
     """Paper by paper, PDF or JATS, in order; a file that cannot be read, or comes twice, is told and stops no other.
 
+    What a paper gave is kept in `out/papers` as soon as it is there, and taken from there where file, settings and
+    version are the same and its pictures are untouched.
+
     Args:
         papers: files.
         out: folder of the records that will hold them.
         layout, told, around, read: as for `ingest`.
         workers: processes; the result is the same with any number.
+
+    Raises:
+        UnknownName: no such layout.
+        DependencyMissing: a library that reading needs is not installed.
+        RecordError: a picture, or what is kept, cannot be written.
     """
     paths = sorted(papers)
     layouts.LAYOUTS[layout]  # a name that is none is told before the first paper
@@ -168,21 +191,80 @@ def ingest_all(
         yield one
 
 
-def _attempt(path: Path, *, layout: str, **more: Any) -> Ingested | Failed:
+def _attempt(path: Path, *, layout: str, out: Path, **more: Any) -> Ingested | Failed:
     from epistem.ask.jats import ingest_jats
 
-    is_jats = path.suffix.lower() in (".xml", ".nxml")
     try:
-        return ingest_jats(path, **more) if is_jats else ingest(path, layout=layout, **more)
-    except (ReadError, SettingsError) as error:
+        kept = out / _KEPT / f"{_key(path, layout=layout, **more)}.json"
+        if (before := _read_kept(kept, out)) is not None:
+            return before
+        found = ingest_jats(path, out, **more) if _is_jats(path) else ingest(path, out, layout=layout, **more)
+    except (DependencyMissing, RecordError):
+        raise
+    except EpistemError as error:
         return Failed(path.name, str(error))
+    except Exception as error:  # noqa: BLE001 - one paper must not stop the other thousand
+        return Failed(path.name, f"{path.name} cannot be read ({type(error).__name__}: {error})")
+    _write_whole(kept, _kept_form().dump_json(found, indent=1))
+    return found
+
+
+def _is_jats(path: Path) -> bool:
+    return path.suffix.lower() in (".xml", ".nxml")
+
+
+def _key(path: Path, **settings: Any) -> str:
+    """Hash of all that a paper's records hang on: its file, its graphics, the settings, the version, what is there."""
+    from epistem.ask.jats import graphics_of
+
+    there = {"ocr": ocr.available(), "layout": layout_model.available()}
+    digest = hashlib.sha256(json.dumps([__version__, there, settings], sort_keys=True, default=str).encode())
+    for one in (path, *(graphics_of(path) if _is_jats(path) else ())):
+        try:
+            held = hashlib.sha256(one.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ReadError(f"{one} cannot be read: {error.strerror}") from None
+        digest.update(f"\0{one.name}\0{held}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _kept_form() -> TypeAdapter[Ingested]:
+    return TypeAdapter(Ingested)
+
+
+def _read_kept(path: Path, out: Path) -> Ingested | None:
+    """What an earlier run got; None where there is nothing, or it or one of its pictures is not as it was written."""
+    try:
+        found = _kept_form().validate_json(path.read_bytes())
+        for one in found.figures:
+            if hashlib.sha256((out / (one.image or "")).read_bytes()).hexdigest() != one.sha256:
+                return None
+    except (OSError, ValidationError):
+        return None
+    return replace(found, reused=True)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RecordError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _spread(
     attempt: Callable[[Path], Ingested | Failed], paths: Sequence[Path], workers: int
 ) -> Iterator[Ingested | Failed]:
     # Spawned: neither pdfium nor onnxruntime lives through a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C is the first process's to take: the others end the paper they are at, and keep it.
+    calm = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=signal.signal, initargs=calm
+    ) as pool:
         yield from pool.map(attempt, paths)
 
 
@@ -230,6 +312,10 @@ def _seen(file: Document, look: Any, pages: Mapping[int, Page], asked: list[int]
 
 def _listed(word: str, numbers: Sequence[int]) -> str:
     return f"{word if len(numbers) == 1 else word + 's'} {', '.join(map(str, numbers))}"
+
+
+def _refusal(caption: Block, why: str) -> str:
+    return f"Figure {_number(caption)}, page {caption.page}: {why}"
 
 
 def _number(block: Block) -> str:
@@ -289,17 +375,23 @@ def described(
     # A drawing's axes look like bars, and a white margin with a caption like a strip.
     if kind.technique in ("plot", "scheme") or (kind.technique is None and kind.told_from):
         image, strip = picture, strip._replace(said={}, nm_per_px=None)
-    name = f"pictures/{re.sub(r'[^A-Za-z0-9]+', '-', paper.id).strip('-')}_{number}{letter or ''}.png"
-    path = out / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    held = io.BytesIO()
+    image.save(held, "png")
+    digest = hashlib.sha256(held.getvalue()).hexdigest()
+    # 10.1/a.b and 10.1/a-b read the same as file names, and two files of one paper must not write over each other.
+    name = f"pictures/{_as_name(paper.id)}_{_as_name(number)}{letter or ''}_{identity(paper.id, digest)[:8]}.png"
+    _write_whole(out / name, held.getvalue())
     said = [text for text, panels in mentions.get(number, ()) if letter is None or not panels or letter in panels]
     return Figure(
         id=identity(paper.id, number, letter), paper=paper, figure=number, panel=letter, image=name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(), caption=caption, caption_panel=part,
+        sha256=digest, caption=caption, caption_panel=part,
         mentions=tuple(said), technique=kind.technique, technique_from=kind.told_from, strip=strip.said,
         nm_per_px=strip.nm_per_px,
     )  # fmt: skip
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:80]
 
 
 def picture_at(file: Document, page: Page, box: Box) -> Image.Image:

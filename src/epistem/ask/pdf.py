@@ -152,7 +152,11 @@ class Document:
             page.close()
 
     def render(self, number: int, box: Box | None = None, dpi: float = 300) -> Image.Image:
-        """A part of a page as it is shown, at most 4000 px a side."""
+        """A part of a page as it is shown, at most 4000 px a side.
+
+        Raises:
+            ReadError: the page, or what stands in that part of it, cannot be drawn.
+        """
         page = self._page(number)
         try:
             width, height = page.get_size()
@@ -161,6 +165,8 @@ class Document:
             crop = (max(0.0, left), max(0.0, height - bottom), max(0.0, width - right), max(0.0, top))
             bitmap = page.render(scale=scale, crop=crop)
             return plain(bitmap.to_pil())
+        except (RuntimeError, ValueError, AssertionError, MemoryError) as error:  # all that pypdfium2 raises
+            raise ReadError(f"{self.path.name}, page {number}: cannot be drawn ({error})") from None
         finally:
             page.close()
 

@@ -7,11 +7,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from epistem.ask.records import CATEGORIES, Figure, Pair, Paper, Split
+from epistem.ask.review import Fix
 from epistem.core import SettingsError
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -116,13 +118,15 @@ def split_by_paper(
     *,
     seed: int,
     shares: Mapping[Split, float] = {"train": 0.7, "validation": 0.15, "test": 0.15},
+    dealt: Mapping[str, Split] | None = None,
 ) -> dict[str, Split]:
-    """paper id → split. The same papers and seed give the same split in whatever order they come.
+    """paper id → split. The same papers, seed and earlier splits give the same split in whatever order they come.
 
     Args:
         papers: ids; each image of a paper goes where its paper goes.
         seed: orders them.
         shares: of train, validation and test; they add up to 1. With three papers or more each gets at least one.
+        dealt: splits of papers that have one, and keep it; the others go to where papers are wanting.
 
     Raises:
         SettingsError: shares that do not add up, or a split that is none.
@@ -133,17 +137,69 @@ def split_by_paper(
     if set(shares) - set(SPLITS) or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0:
         raise SettingsError(f"wanted shares of {', '.join(SPLITS)} that add up to 1, got {dict(shares)}")
     order = sorted(set(papers), key=lambda one: hashlib.sha256(f"{seed}\x1f{one}".encode()).digest())
+    found = {paper: split for paper, split in (dealt or {}).items() if paper in order}
+    new = [paper for paper in order if paper not in found]
+    start = 0
+    for split, n in _to_deal(_quotas(len(order), shares), Counter(found.values()), len(new)).items():
+        found |= dict.fromkeys(new[start : start + n], split)
+        start += n
+    return found
+
+
+def _quotas(n: int, shares: Mapping[Split, float]) -> dict[Split, int]:
+    """How many of n papers each split gets."""
     wanted = [split for split in SPLITS if shares.get(split, 0) > 0]
-    found: dict[str, Split] = {}
+    quotas: dict[Split, int] = {}
     start, so_far = 0, 0.0
     for at, split in enumerate(wanted):
         so_far += shares[split]
-        later = len(wanted) - at - 1
-        stop = max(round(so_far * len(order)), start + 1) if len(order) >= len(wanted) else round(so_far * len(order))
-        stop = min(stop, len(order) - later) if len(order) >= len(wanted) else stop
-        found |= dict.fromkeys(order[start:stop], split)
-        start = stop
-    return found
+        stop = round(so_far * n)
+        if n >= len(wanted):
+            stop = min(max(stop, start + 1), n - (len(wanted) - at - 1))
+        quotas[split], start = stop - start, stop
+    return quotas
+
+
+def _to_deal(quotas: Mapping[Split, int], have: Mapping[Split, int], n: int) -> dict[Split, int]:
+    """How many of n new papers each split gets: one by one to the split that lacks most."""
+    dealt = dict.fromkeys(quotas, 0)
+    for _ in range(n):
+        dealt[max(quotas, key=lambda split: quotas[split] - have.get(split, 0) - dealt[split])] += 1
+    return dealt
+
+
+def carry_over(figures: Iterable[Figure], earlier: Iterable[Figure], folder: Path) -> list[Figure]:
+    """The figures with what a person decided on them in an earlier run, and with what that person corrected.
+
+    A corrected scale goes with the pixels: it is carried over where the picture is the same, or of the same size.
+
+    Args:
+        figures: as read now.
+        earlier: as they were written, with their reviews; matched by id.
+        folder: of both, for their pictures.
+    """
+    before = {one.id: one for one in earlier}
+    return [_carried(one, before.get(one.id), folder) for one in figures]
+
+
+def _carried(figure: Figure, was: Figure | None, folder: Path) -> Figure:
+    if was is None or was.review == "waiting":
+        return figure
+    changes: dict[str, Any] = {"review": was.review, "review_reason": was.review_reason}
+    if was.review == "fixed":
+        names = [*Fix.model_fields, "technique_from"]
+        if was.sha256 != figure.sha256 and _size(folder, was) != _size(folder, figure):
+            names.remove("nm_per_px")
+        changes |= {name: getattr(was, name) for name in names}
+    return figure.model_copy(update=changes)
+
+
+def _size(folder: Path, figure: Figure) -> tuple[int, int] | str:
+    try:
+        with Image.open(folder / (figure.image or "")) as picture:
+            return picture.size
+    except OSError:
+        return figure.id + (figure.sha256 or "")
 
 
 def with_split(records: Iterable[R], splits: Mapping[str, Split]) -> list[R]:
