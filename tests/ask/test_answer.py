@@ -23,6 +23,15 @@ class Squares:
         return Instances.from_labels(labels)
 
 
+class Unequal(Squares):
+    """Finds squares of 2, 4 and 9 px."""
+
+    def __call__(self, micrograph):
+        labels = np.zeros(micrograph.shape, int)
+        labels[2:4, 2:4], labels[10:14, 10:14], labels[20:29, 20:29] = 1, 2, 3
+        return Instances.from_labels(labels)
+
+
 class Nothing(Squares):
     def __call__(self, micrograph):
         return Instances.empty(micrograph.shape)
@@ -113,3 +122,67 @@ def test_a_question_that_is_known_to_have_no_answer_is_declined():
 def test_an_answer_that_refuses_is_seen_as_such():
     assert abstains("This cannot be told from the image, because it has no depth.")
     assert not abstains("There are 12 pores.")
+
+
+SIDE_NM = 2 * 2 / np.sqrt(np.pi)
+
+
+@pytest.mark.parametrize(
+    ("question", "value"),
+    [
+        ("What is the mean pore size?", 5 * SIDE_NM),
+        ("What is the largest pore diameter?", 9 * SIDE_NM),
+        ("How large is the smallest pore?", 2 * SIDE_NM),
+        ("What is the median pore diameter?", 4 * SIDE_NM),
+        ("What is the standard deviation of the pore diameters?", np.std([2, 4, 9], ddof=1) * SIDE_NM),
+    ],
+)
+def test_the_value_is_the_statistic_that_was_asked_for(question, value):
+    said = answer(KNOWN, question, tools=(Unequal(),)).statements[0]
+    assert (said.value, said.unit, said.source) == (pytest.approx(value), "nm", "measured")
+
+
+@pytest.mark.parametrize(
+    ("question", "n"), [("How many pores are larger than 5 nm?", 2), ("How many pores are smaller than 5 nm?", 1)]
+)
+def test_those_beyond_a_diameter_are_counted(question, n):
+    said = answer(KNOWN, question, tools=(Unequal(),)).statements[0]
+    assert (said.value, said.unit) == (n, "1")
+    assert f"Of 3 pores in the field, {n}" in said.text
+
+
+def test_nothing_is_compared_with_nanometres_without_a_pixel_size():
+    said = answer(UNKNOWN, "How many pores are larger than 5 nm?", tools=(Unequal(),))
+    assert said.abstained
+    assert said.statements[0].value is None
+
+
+def test_of_nothing_found_none_is_larger():
+    assert answer(KNOWN, "How many pores are larger than 5 nm?", tools=(Nothing(),)).statements[0].value == 0
+
+
+def test_one_thing_has_no_standard_deviation():
+    class One(Squares):
+        def __call__(self, micrograph):
+            labels = np.zeros(micrograph.shape, int)
+            labels[5:9, 5:9] = 1
+            return Instances.from_labels(labels)
+
+    said = answer(KNOWN, "What is the standard deviation of the pore size?", tools=(One(),))
+    assert said.abstained
+
+
+def test_a_question_on_a_part_is_not_answered_with_the_number_of_all():
+    words = Words()
+    said = answer(KNOWN, "How many pores are in the largest grain?", tools=(Squares(),), speaker=words)
+    assert said.abstained
+    assert (said.statements[0].source, words.asked) == ("language", [])
+    assert "measured are all pores of the field" in said.text
+    assert '"largest grain"' in said.text
+
+
+def test_a_thing_no_rule_knows_is_not_what_the_only_tool_finds():
+    said = answer(KNOWN, "How many layers are there?", tools=(Squares(),))
+    assert said.abstained
+    assert said.statements[0].value is None
+    assert answer(KNOWN, "How many are there?", tools=(Squares(),)).statements[0].value == 2

@@ -42,3 +42,91 @@ def test_what_a_strip_says_is_read(question, subject):
 )  # fmt: skip
 def test_what_no_image_shows_is_known_as_such(question):
     assert intent_of(question).asked == "unseen"
+
+
+@pytest.mark.parametrize(
+    ("question", "asked", "thing", "which"),
+    [
+        ("What is the mean pore size?", "size", "pore", "mean"),
+        ("average particle diameter", "size", "particle", "mean"),
+        ("largest pore diameter", "size", "pore", "largest"),
+        ("largest diameter of the pores", "size", "pore", "largest"),
+        ("How large is the smallest particle?", "size", "particle", "smallest"),
+        ("What is the median pore diameter in nm?", "size", "pore", "median"),
+        ("What is the standard deviation of the pore diameters?", "size", "pore", "sd"),
+        ("pore density", "density", "pore", "mean"),
+        ("How many pores per µm² are there?", "density", "pore", "mean"),
+        ("What is the porosity?", "fraction", "pore", "mean"),
+        ("How many pores can you see at this magnification, please?", "count", "pore", "mean"),
+        ("How many pores are in the field of view?", "count", "pore", "mean"),
+    ],
+)
+def test_filler_words_and_a_thing_inside_a_quantity_are_no_qualifier(question, asked, thing, which):
+    intent = intent_of(question)
+    assert (intent.asked, intent.thing, intent.which, intent.left) == (asked, thing, which, "")
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("How many pores are in the largest grain?", "largest grain"),
+        ("How many particles touch each other?", "touch each other"),
+        ("How large is the pore in the upper left corner?", "upper left corner"),
+        ("Size of the particles relative to the pores", "relative to the pores"),
+        ("What percentage of the pores is round?", "round"),
+        ("What is the porosity of the grains?", "grains"),
+        ("How many pores are not larger than 50 nm?", "not"),
+        ("How many pores are larger than 50 nm²?", "larger than 50 nm²"),
+        ("What are the mean and maximum pore diameter?", "and maximum"),
+        ("What is the average crack width?", "width"),
+        ("How many layers are there?", "layers"),
+    ],
+)
+def test_what_a_measurement_does_not_take_into_account_is_left(question, left):
+    intent = intent_of(question)
+    assert intent.asked in ("count", "size", "fraction")
+    assert intent.left == left
+
+
+@pytest.mark.parametrize(
+    ("question", "limit"),
+    [
+        ("How many pores are larger than 50 nm?", ("above", 50, "nm", "50 nm")),
+        ("How many pores with a diameter below 0.1 µm are there?", ("below", 100, "nm", "0.1 µm")),
+        ("How many pores have a diameter above 7 px?", ("above", 7, "px", "7 px")),
+    ],
+)
+def test_a_diameter_to_compare_with_is_a_limit(question, limit):
+    intent = intent_of(question)
+    assert (intent.asked, intent.limit, intent.left) == ("count", limit, "")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is the fracture surface ductile or brittle?",
+        "Are fatigue striations visible?",
+        "Are there impurities visible?",
+        "Are pores visible at this magnification?",
+        "Does it look as if the coating had high adhesion strength?",
+        "Can you see signs of residual stress?",
+        "Why is the number of pores so high?",
+        "Are the grains of uniform size?",
+        "What does the grain size suggest?",
+        "Which particles have the largest size?",
+    ],
+)
+def test_what_is_seen_or_explained_is_for_words(question):
+    assert intent_of(question).asked == "words"
+
+
+def test_a_cross_section_shows_thickness_and_a_surface_does_not():
+    assert intent_of("How thick is the oxide layer in this cross-section?").asked == "size"
+    assert intent_of("How thick is the oxide layer?").asked == "unseen"
+
+
+@pytest.mark.parametrize(
+    "question", ["How ductile is it?", "What is the fatigue life?", "Which impurities are visible?"]
+)
+def test_a_value_stays_unseen_where_its_traces_are_seen(question):
+    assert intent_of(question).asked == "unseen"

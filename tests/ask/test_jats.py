@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,6 +64,53 @@ def test_entities_that_expand_without_end_are_refused(tmp_path):
     (tmp_path / "x.xml").write_text(f'<!DOCTYPE article [<!ENTITY e0 "glassglass">{levels}]><article>&e11;</article>')
     with pytest.raises(ReadError, match="no XML"):
         ingest_jats(tmp_path / "x.xml", tmp_path / "out")
+
+
+def figs(folder, body: str, abstract: str = ""):
+    """An article with these <fig>s and one picture for each file that they name."""
+    (folder / "in").mkdir()
+    for at, name in enumerate("abc"):
+        Image.new("L", (40, 30), 60 + 40 * at).save(folder / "in" / f"{name}.png")
+    path = folder / "in" / "one.xml"
+    path.write_text(
+        '<article xmlns:xlink="http://www.w3.org/1999/xlink"><front><article-meta>'
+        f'<article-id pub-id-type="doi">10.1/x</article-id>{abstract}</article-meta></front>'
+        f"<body>{body}</body></article>"
+    )
+    return ingest_jats(path, folder, read=False)
+
+
+def fig(name: str, label: str = "", caption: str = "SEM image.") -> str:
+    label = f"<label>{label}</label>" if label else ""
+    return f'<fig>{label}<caption><p>{caption}</p></caption><graphic xlink:href="{name}"/></fig>'
+
+
+def test_a_graphical_abstract_takes_no_figures_number(tmp_path):
+    said = "<p>As Fig. 1 shows, cracks grow.</p>"
+    got = figs(tmp_path, said + fig("b", "Fig. 1.") + fig("c"), f"<abstract>{fig('a')}</abstract>")
+    assert [one.figure for one in got.figures] == ["graphical-abstract-1", "1", "unlabelled-1"]
+    assert [len(one.mentions) for one in got.figures] == [0, 1, 0]
+    assert len({one.id for one in got.figures}) == len({one.image for one in got.figures}) == 3
+    for one in got.figures:
+        assert hashlib.sha256((tmp_path / (one.image or "")).read_bytes()).hexdigest() == one.sha256
+
+
+def test_a_scheme_is_no_figure_and_a_number_alone_is_one(tmp_path):
+    got = figs(tmp_path, fig("a", "Scheme 1") + fig("b", "1") + fig("c", caption="<bold>Figure 2.</bold> Cracks."))
+    assert [(one.figure, one.caption) for one in got.figures] == [
+        ("scheme-1", "SEM image."), ("1", "SEM image."), ("2", "Cracks."),
+    ]  # fmt: skip
+
+
+def test_a_supplement_of_a_figure_is_not_that_figure(tmp_path):
+    got = figs(tmp_path, fig("a", "Figure 1.") + fig("b", "Figure 1—figure supplement 1."))
+    assert [one.figure for one in got.figures] == ["1", "figure-1-figure-supplement-1"]
+
+
+def test_a_label_that_comes_twice_is_refused(tmp_path):
+    got = figs(tmp_path, fig("a", "Figure 1") + fig("b", "Fig. 1"))
+    assert [one.figure for one in got.figures] == ["1"]
+    assert got.refused == ("Fig. 1: another figure of the article has this label",)
 
 
 def test_an_article_without_figures_says_so(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,11 +9,12 @@ from PIL import Image
 pytest.importorskip("pypdfium2")
 reportlab = pytest.importorskip("reportlab")
 
+from pypdfium2 import PdfiumError, PdfPage  # noqa: E402
 from reportlab.lib.utils import ImageReader  # noqa: E402
 from reportlab.pdfgen.canvas import Canvas  # noqa: E402
 
 from benchmarks.ask_papers import score  # noqa: E402
-from epistem.ask import layout_model  # noqa: E402
+from epistem.ask import layout_model, papers  # noqa: E402
 from epistem.ask.papers import Failed, Ingested, ingest, ingest_all  # noqa: E402
 from epistem.ask.pdf import Document, iou  # noqa: E402
 from epistem.core import ReadError, SettingsError, UnknownName  # noqa: E402
@@ -213,3 +216,89 @@ def test_two_workers_give_what_one_gives(tmp_path):
     assert list(ingest_all(paths, tmp_path / "1", read=False)) == list(
         ingest_all(paths, tmp_path / "2", read=False, workers=2)
     )
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_and_stops_no_other(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise PdfiumError("Failed to fill bitmap rectangle.")
+
+    sheet(tmp_path / "a.pdf", noise())
+    path = sheet(tmp_path / "b.pdf", Image.new("L", (9000, 6000), 128))  # too large for its own pixels
+    monkeypatch.setattr(PdfPage, "render", broken)
+    one, other = ingest_all([tmp_path / "a.pdf", path], tmp_path / "out", layout="rules", read=False)
+    assert isinstance(one, Ingested)
+    assert isinstance(other, Ingested)
+    assert len(one.figures) == 1
+    assert other.refused == ("Figure 1, page 1: b.pdf, page 1: cannot be drawn (Failed to fill bitmap rectangle.)",)
+
+
+def test_an_error_that_nobody_thought_of_costs_one_paper(tmp_path, monkeypatch):
+    def broken(file: Document, number: int):
+        if file.path.name == "a.pdf":
+            raise ZeroDivisionError("division by zero")
+        return page(file, number)
+
+    page = Document.page
+    sheet(tmp_path / "a.pdf", noise())
+    sheet(tmp_path / "b.pdf", noise((50, 50)))
+    monkeypatch.setattr(Document, "page", broken)
+    bad, good = ingest_all(tmp_path.glob("*.pdf"), tmp_path / "out", read=False)
+    assert bad == Failed("a.pdf", "a.pdf cannot be read (ZeroDivisionError: division by zero)")
+    assert isinstance(good, Ingested)
+
+
+def test_papers_whose_names_read_alike_keep_their_own_pictures(tmp_path):
+    path = sheet(tmp_path / "a.pdf", noise())
+    one, other = (ingest(path, tmp_path, told={"doi": doi}, read=False) for doi in ("10.1/a.b", "10.1/a-b"))
+    assert one.figures[0].image != other.figures[0].image
+
+
+def test_two_versions_of_a_paper_do_not_write_over_each_other(tmp_path):
+    sheet(tmp_path / "a.pdf", noise())
+    sheet(tmp_path / "b.pdf", noise((50, 50)))
+    one, twice = ingest_all(tmp_path.glob("*.pdf"), tmp_path / "out", told={"doi": "10.1/x"}, read=False)
+    assert isinstance(one, Ingested)
+    assert isinstance(twice, Failed)
+    written = (tmp_path / "out" / (one.figures[0].image or "")).read_bytes()
+    assert hashlib.sha256(written).hexdigest() == one.figures[0].sha256
+
+
+def test_what_an_earlier_run_read_is_not_read_again(tmp_path, monkeypatch):
+    path, out = sheet(tmp_path / "a.pdf", noise()), tmp_path / "out"
+    (first,) = ingest_all([path], out, read=False)
+    monkeypatch.setattr(papers, "ingest", lambda *_, **__: pytest.fail("read again"))
+    (again,) = ingest_all([path], out, read=False)
+    assert isinstance(again, Ingested)
+    assert again == first
+    assert again.reused
+
+
+@pytest.mark.parametrize("change", ["file", "settings", "version", "picture", "what is kept"])
+def test_a_paper_is_read_again_when_something_changed(tmp_path, monkeypatch, change):
+    path, out = sheet(tmp_path / "a.pdf", noise()), tmp_path / "out"
+    (first,) = ingest_all([path], out, read=False)
+    if change == "file":
+        sheet(path, noise(), "Figure 1. SEM image of steel.")
+    elif change == "version":
+        monkeypatch.setattr(papers, "__version__", "9.9")
+    elif change == "picture":
+        (out / first.figures[0].image).unlink()
+    elif change == "what is kept":
+        next((out / "papers").iterdir()).write_text("{")
+    (again,) = ingest_all([path], out, read=False, around=None if change == "settings" else 1)
+    assert isinstance(again, Ingested)
+    assert not again.reused
+    assert (out / (again.figures[0].image or "")).exists()
+
+
+def test_an_article_is_read_again_when_its_graphics_changed(tmp_path):
+    link = '<article xmlns:xlink="http://www.w3.org/1999/xlink"><fig><graphic xlink:href="g.png"/></fig></article>'
+    (tmp_path / "a.xml").write_text(link)
+    reused = []
+    for side in (20, 20, 30):
+        Image.new("L", (side, side), 90).save(tmp_path / "g.png")
+        (got,) = ingest_all([tmp_path / "a.xml"], tmp_path / "out", read=False)
+        assert isinstance(got, Ingested)
+        assert len(got.figures) == 1
+        reused.append(got.reused)
+    assert reused == [False, True, False]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from epistem.ask.records import CATEGORIES, Figure, Pair, Paper
 from epistem.ask.select import (
     PUBLISHED,
     Filter,
+    carry_over,
     category_shares,
     manifest,
     select,
@@ -66,6 +68,38 @@ def test_a_split_keeps_each_paper_whole_and_does_not_hang_on_order():
     assert one == other
     assert [list(one.values()).count(name) for name in ("train", "validation", "test")] == [28, 6, 6]
     assert split_by_paper(papers, seed=4) != one
+
+
+def test_papers_that_have_a_split_keep_it_when_others_come():
+    first = split_by_paper([f"p{at}" for at in range(20)], seed=0)
+    more = split_by_paper([f"p{at}" for at in range(40)], seed=0, dealt=first)
+    assert first.items() <= more.items()
+    assert [list(more.values()).count(name) for name in ("train", "validation", "test")] == [28, 6, 6]
+    assert more == split_by_paper([f"p{at}" for at in range(40)][::-1], seed=0, dealt=first)
+
+
+def test_new_papers_go_where_papers_are_wanting():
+    all_train = {f"p{at}": "train" for at in range(10)}
+    found = split_by_paper([*all_train, "x", "y"], seed=0, dealt=all_train | {"gone": "test"})
+    assert {found["x"], found["y"]} == {"validation", "test"}
+    assert "gone" not in found
+
+
+def test_a_review_goes_over_to_the_figure_as_it_is_read_again(tmp_path):
+    was = figure(review="fixed", review_reason="scale (Ann)", caption="Right.", nm_per_px=2.0, technique="SEM")
+    (got,) = carry_over([figure(caption="Wrong.", split="test")], [was], tmp_path)
+    assert (got.review, got.review_reason, got.caption, got.technique) == ("fixed", "scale (Ann)", "Right.", "SEM")
+    assert got.nm_per_px == 2.0
+    assert carry_over([figure("other")], [was], tmp_path) == [figure("other")]
+
+
+def test_a_corrected_scale_stays_with_its_pixels(tmp_path):
+    for name, side in (("old", 20), ("new", 40)):
+        Image.new("L", (side, side)).save(tmp_path / f"{name}.png")
+    was = figure(review="fixed", nm_per_px=2.0).model_copy(update={"image": "old.png", "sha256": "a"})
+    now = figure(nm_per_px=1.0).model_copy(update={"image": "new.png", "sha256": "b"})
+    (got,) = carry_over([now], [was], tmp_path)
+    assert (got.review, got.nm_per_px) == ("fixed", 1.0)
 
 
 def test_three_papers_give_one_to_each_split():

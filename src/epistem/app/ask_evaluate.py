@@ -22,10 +22,12 @@ from epistem.app.ask_run import speaker_of
 from epistem.app.papers_run import FIGURES, PAIRS, chat_model
 from epistem.app.terminal import Bar
 from epistem.ask.answer import Speaker, abstains, picture
-from epistem.ask.assess import grade_all, queue, scored_rows
+from epistem.ask.assess import grade_all, leak_table, queue, scored_rows
 from epistem.ask.chat import ChatError
 from epistem.ask.controls import CONDITIONS, Condition, Shown, another_image, grounding_gain, shown_under
 from epistem.ask.judge import ASSESSMENTS, make_judge
+from epistem.ask.planted import planted_controls
+from epistem.ask.rate_page import evenly_chosen
 from epistem.ask.records import Answered, Figure, Grade, Pair, identity, read_records, write_records
 from epistem.core import RecordError, SettingsError
 from epistem.report.export import write_text
@@ -41,6 +43,7 @@ FIRST_SCENE = 1_000_000
 _AT_ONCE = 16
 _GIVE_UP = 5  # answers in a row that failed
 _SAVE_EVERY = 20
+_PLANTED = 16  # questions, each planted up to five times
 _DEFAULT: tuple[Condition, ...] = ("real", "shuffled", "blank")
 
 
@@ -84,6 +87,7 @@ def evaluate_set(
     own = [one for one in answered if _model(one) == name]
     ids = {one.id for one in own}
     told = told_of(pairs, own, [one for one in grades if one.answered in ids])
+    told |= _planted(judging, pairs, seed) | leaks(pairs)
     told |= {"model": name, "notes": notes, "unanswered": len(failed), "why_unanswered": sorted(set(failed))}
     write_text(out / "evaluation.json", json.dumps(told, indent=1, ensure_ascii=False))
     write_records(out / "queue.jsonl", [_Queued.model_validate(one) for one in queue(pairs, own, grades)])
@@ -96,6 +100,23 @@ def evaluate_set(
     for line in (*notes, *lines_of(told)):
         print(line)
     print(f"Page: {page}")
+
+
+def _planted(judge: Judge, pairs: Sequence[Pair], seed: int) -> dict[str, Any]:
+    """Whether the judge knows answers whose grade is known, on some of these questions."""
+    bare = [one for one in pairs if one.level == "none" and one.answerable]
+    some = evenly_chosen([one.category for one in bare], _PLANTED, np.random.default_rng(seed))
+    try:
+        found = planted_controls(judge, [bare[at] for at in some], seed=seed)
+    except SettingsError as error:
+        return {"planted": None, "why_not_planted": str(error)}
+    return {"planted": found.table()}
+
+
+def leaks(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """How many questions with added context give their answer away."""
+    rows = leak_table([one for one in pairs if one.level != "none"])
+    return {"questions_that_leak": int(rows["leaks"].sum()) if len(rows) else 0}
 
 
 class _Queued(BaseModel):
@@ -341,6 +362,11 @@ def lines_of(told: dict[str, Any]) -> list[str]:
             lost = of["unscored"].get(name, 0)
             score = "  none" if mean is None else f"{mean:6.1f}"
             lines.append(f"  {name:20}{score}{beside}{f'   {lost} unscored' if lost else ''}")
+    for row in told.get("planted") or []:
+        if row["n"] and row["held"] < row["n"]:
+            lines.append(
+                f"{row['judge']} graded {row['n'] - row['held']} of {row['n']} {row['control']} answers wrongly."
+            )
     if told.get("unanswered"):
         lines.append(f"{told['unanswered']} questions got no answer: {'; '.join(told['why_unanswered'][:3])}")
     for name in ("unanswerable", "answerable"):

@@ -33,21 +33,43 @@ def ingest(
     first_year: Annotated[int | None, typer.Option(help="Of publication.")] = None,
     last_year: Annotated[int | None, typer.Option(help="Of publication.")] = None,
     publisher: Annotated[list[str] | None, typer.Option(help="Any of these; may be repeated.")] = None,
+    licence: Annotated[
+        list[str] | None, typer.Option(help='From its beginning, "CC BY" and not "CC BY-NC"; may be repeated.')
+    ] = None,
     technique: Annotated[list[str] | None, typer.Option(help="Of figures: SEM, TEM…; may be repeated.")] = None,
-    unknown: Annotated[bool, typer.Option(help="Keep what does not say its year or publisher.")] = True,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="The filter of the published data set; what else is told replaces its part."
+        ),
+    ] = False,
+    unknown: Annotated[
+        bool | None,
+        typer.Option(
+            help="Keep what does not say its year, publisher or licence.",
+            show_default="keep, but not with --licence or --published",
+        ),
+    ] = None,
     ocr: Annotated[bool, typer.Option(help="Read data strips, where the extra `ocr` is there.")] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of the split by paper.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Figures, panels, captions and the sentences that mention them, split by paper."""
-    from epistem.app.papers_run import ingest_papers
-    from epistem.ask.select import Filter
+    """Figures, panels, captions and the sentences that mention them, split by paper.
 
-    rule = Filter(
-        keywords=tuple(keyword or ()), first_year=first_year, last_year=last_year, publishers=tuple(publisher or ()),
-        techniques=tuple(technique or ()), unknown=unknown,
-    )  # fmt: skip
+    Run again, it reads only papers that are new or changed, and keeps reviews and splits.
+    """
+    from epistem.app.papers_run import ingest_papers
+    from epistem.ask.select import PUBLISHED, Filter
+
+    asked = {
+        "keywords": keyword, "first_year": first_year, "last_year": last_year, "publishers": publisher,
+        "licences": licence, "techniques": technique, "unknown": not licence if unknown is None else unknown,
+    }  # fmt: skip
+    if published and unknown is None:
+        asked["unknown"] = PUBLISHED.unknown
+    base = PUBLISHED if published else Filter()
+    rule = Filter.model_validate(base.model_dump() | {name: one for name, one in asked.items() if one is not None})
     if ingest_papers(sources, out, rule=rule, layout=layout, ocr=ocr, seed=seed, workers=workers, as_json=as_json):
         raise typer.Exit(SOME_FAILED)
 
@@ -75,6 +97,7 @@ def questions(
     endpoint_model: EndpointModel = None,
     key_from: KeyFrom = "OPENAI_API_KEY",
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")] = 0,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Instead: what the settings matter.")] = False,
     as_json: Json = False,
 ) -> None:
     """Questions in seven categories, each with verbatim evidence; without an endpoint, taken from the text itself."""
@@ -82,7 +105,7 @@ def questions(
 
     write_questions(
         folder, per_category=per_category, unanswerable=unanswerable, context=context, reviewed=reviewed,
-        endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from, seed=seed, as_json=as_json,
+        endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from, seed=seed, sweep=sweep, as_json=as_json,
     )  # fmt: skip
 
 
@@ -93,9 +116,15 @@ def clusters(
         int | None, typer.Option("--number", "-k", min=1, help="Of clusters; found unless told.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of KMeans and of the map.")] = 0,
+    endpoint: EndpointUrl = None,
+    endpoint_model: EndpointModel = None,
+    key_from: KeyFrom = "OPENAI_API_KEY",
     as_json: Json = False,
 ) -> None:
     """What the papers are about, whether the splits are alike, and whether a test paper is nearly a training one."""
     from epistem.app.papers_run import cluster_papers
 
-    cluster_papers(folder, number=number, seed=seed, as_json=as_json)
+    cluster_papers(
+        folder, number=number, seed=seed, endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from,
+        as_json=as_json,
+    )  # fmt: skip

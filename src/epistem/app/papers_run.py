@@ -13,14 +13,14 @@ import numpy as np
 from epistem.app.terminal import Bar, say
 from epistem.ask.records import Figure, read_records, write_records
 from epistem.core import SettingsError
-from epistem.report.export import write_text
+from epistem.report.export import write_text, written_whole
 from epistem.report.words import counted
 
 if TYPE_CHECKING:
-    from epistem.ask.select import Filter
+    from epistem.ask.select import Filter, Selected
     from epistem.core.protocols import ChatModel
 
-FIGURES, PAIRS = "figures.jsonl", "pairs.jsonl"
+FIGURES, LEFT, PAIRS = "figures.jsonl", "left.jsonl", "pairs.jsonl"
 _PAPERS = (".pdf", ".xml", ".nxml")
 
 
@@ -30,13 +30,18 @@ def ingest_papers(
 ) -> bool:  # fmt: skip
     """Ingest, select, split and write; whether a file failed.
 
+    What an earlier run read, a person decided and a split was dealt to is kept; what is not asked for now goes to
+    `left.jsonl`, from where it comes back when it is.
+
     Raises:
         SettingsError: no paper among the sources.
+        RecordError: records of an earlier run that cannot be read; nothing is written over them.
     """
     from epistem.ask.papers import Ingested, ingest_all
-    from epistem.ask.select import select, split_by_paper, with_split, write_manifest
+    from epistem.ask.select import carry_over, split_by_paper, with_split, write_manifest
 
     files = paper_files(sources)
+    earlier = _earlier(out)
     done: list[Any] = []
     with Bar(len(files), quiet=as_json) as bar:
         for number, one in enumerate(ingest_all(files, out, layout=layout, read=ocr, workers=workers), 1):
@@ -45,10 +50,15 @@ def ingest_papers(
             bar.advance(number, len(files), None)
     read = [one for one in done if isinstance(one, Ingested)]
     failed = [one for one in done if not isinstance(one, Ingested)]
-    chosen = select([figure for one in read for figure in one.figures], rule)
-    splits = split_by_paper({figure.paper.id for figure in chosen.figures}, seed=seed)
-    figures = with_split(chosen.figures, splits)
-    write_records(out / FIGURES, figures)
+    chosen = _selected(carry_over([figure for one in read for figure in one.figures], earlier, out), rule)
+    dealt = {figure.paper.id: figure.split for figure in earlier if figure.split}
+    papers = {figure.paper.id for figure in chosen.figures}
+    figures = with_split(chosen.figures, split_by_paper(papers, seed=seed, dealt=dealt))
+    now = {figure.id for figure in figures}
+    left = [figure for figure in earlier if figure.id not in now]
+    if left or (out / LEFT).exists():  # first: a stop between the two loses nothing
+        _write_figures(out / LEFT, left)
+    _write_figures(out / FIGURES, figures)
     write_manifest(out / "manifest.csv", figures)
     write_text(
         out / "selection.json", json.dumps({"filter": rule.model_dump(), "left_out": chosen.left_out}, indent=1)
@@ -59,6 +69,11 @@ def ingest_papers(
         "refused": [f"{one.paper.file}: {why}" for one in read for why in one.refused],
         "failed": [{"file": one.file, "why": one.why} for one in failed],
         "splits": dict(Counter(figure.split for figure in figures)),
+        "reused": sum(one.reused for one in read),
+        "kept": {
+            "reviews": sum(figure.review != "waiting" for figure in figures), "splits": len(papers & set(dealt)),
+            "new": len(papers - set(dealt)), "left": len(left),
+        },
     }  # fmt: skip
     write_text(out / "ingest.json", json.dumps(told, indent=1, ensure_ascii=False))
     if as_json:
@@ -80,7 +95,33 @@ def paper_files(sources: Sequence[Path]) -> list[Path]:
             raise SettingsError(f"{source} is not there")
     if not found:
         raise SettingsError(f"no paper ({', '.join(_PAPERS)}) in {', '.join(map(str, sources))}")
-    return found
+    return sorted({path.resolve(): path for path in found}.values())
+
+
+def _earlier(out: Path) -> list[Figure]:
+    """The figures of earlier runs, as they stand now."""
+    found = {
+        one.id: one for name in (LEFT, FIGURES) if (out / name).exists() for one in read_records(out / name, Figure)
+    }
+    return list(found.values())
+
+
+def _selected(figures: Sequence[Figure], rule: Filter) -> Selected:
+    """Those that the filter lets through; a rejected figure stays, rejected, for its decision to stay."""
+    from epistem.ask.select import Selected, select
+
+    rejected = {one.id for one in figures if one.review == "rejected"}
+    chosen = select(
+        [one.model_copy(update={"review": "waiting"}) if one.id in rejected else one for one in figures], rule
+    )
+    kept = [one.model_copy(update={"review": "rejected"}) if one.id in rejected else one for one in chosen.figures]
+    return Selected(tuple(kept), chosen.left_out)
+
+
+def _write_figures(path: Path, figures: Sequence[Figure]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as part:
+        write_records(part, figures)
 
 
 def _tell_ingested(told: dict[str, Any], out: Path) -> None:
@@ -90,6 +131,15 @@ def _tell_ingested(told: dict[str, Any], out: Path) -> None:
         say(line)
     for why, n in told["left_out"].items():
         say(f"{counted(n, 'figure')} left out: {why}")
+    kept = told["kept"]
+    if told["reused"] or kept["reviews"] or kept["splits"]:
+        reviews, new = counted(kept["reviews"], "review"), counted(kept["new"], "new paper")
+        say(
+            f"Of an earlier run: {counted(told['reused'], 'paper')} not read again; kept {reviews} and the splits of "
+            f"{counted(kept['splits'], 'paper')}; {new} dealt."
+        )
+    if kept["left"]:
+        say(f"{counted(kept['left'], 'figure')} of an earlier run not among these: kept in {out / LEFT}")
     split = ", ".join(f"{n} {name}" for name, n in told["splits"].items()) or "none"
     print(f"{counted(told['figures'], 'figure')} of {counted(told['papers'], 'paper')} ({split}).")
     print(f"Records: {out / FIGURES}\nNext: epistem papers review {out}")
@@ -114,7 +164,7 @@ def review_figures(folder: Path, answers: Path | None, *, as_json: bool) -> None
 
 def write_questions(
     folder: Path, *, per_category: int, unanswerable: int, context: bool, reviewed: bool, endpoint: str | None,
-    endpoint_model: str | None, key_from: str, seed: int, as_json: bool,
+    endpoint_model: str | None, key_from: str, seed: int, sweep: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Questions on every figure, the checks' refusals counted."""
     from epistem.ask.add_context import add_context
@@ -127,6 +177,9 @@ def write_questions(
         for one in read_records(folder / FIGURES, Figure)
         if one.review != "rejected" and (one.review in ("accepted", "fixed") or not reviewed)
     ]
+    if sweep:
+        sweep_settings(folder, figures, endpoint, endpoint_model, key_from, as_json=as_json)
+        return
     chat = chat_model(endpoint, endpoint_model, key_from)
     writer = Extractive() if chat is None else ChatWriter(chat)
     everything = Made([], [], [])
@@ -162,7 +215,10 @@ def write_questions(
     print(f"{counted(len(everything.pairs), 'question')} by {writer.name}.\nRecords: {folder / PAIRS}")
 
 
-def cluster_papers(folder: Path, *, number: int | None, seed: int, as_json: bool) -> None:
+def cluster_papers(
+    folder: Path, *, number: int | None, seed: int, endpoint: str | None, endpoint_model: str | None, key_from: str,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Clusters, their titles, the map, and what they say of the splits."""
     from epistem.app.papers_clusters import clustered
 
@@ -171,13 +227,33 @@ def cluster_papers(folder: Path, *, number: int | None, seed: int, as_json: bool
     for figure in read_records(folder / FIGURES, Figure):
         texts.setdefault(figure.paper.id, [figure.paper.title or ""]).append(figure.text)
         splits[figure.paper.id] = figure.split or "train"
-    told = clustered({name: "\n".join(parts) for name, parts in texts.items()}, splits, folder, number, seed)
+    told = clustered({name: "\n".join(parts) for name, parts in texts.items()}, splits, folder, number, seed,
+                     chat_model(endpoint, endpoint_model, key_from))  # fmt: skip
     write_text(folder / "clusters.json", json.dumps(told, indent=1, ensure_ascii=False))
     if as_json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
         return
     for line in told["lines"]:
         print(line)
+
+
+def sweep_settings(
+    folder: Path, figures: Sequence[Figure], endpoint: str | None, model: str | None, key_from: str, *, as_json: bool
+) -> None:
+    """How the writer's settings change what passes the checks, on the first five figures."""
+    from epistem.ask.chat import Endpoint
+    from epistem.ask.sensitivity import sensitivity
+    from epistem.report.export import write_table
+
+    if endpoint is None or model is None or endpoint == "local":
+        raise SettingsError("a sweep varies settings of an endpoint: give --endpoint URL --endpoint-model NAME")
+    rows = sensitivity(figures[:5], lambda t, p: Endpoint(endpoint, model, key_from=key_from, temperature=t, top_p=p))
+    write_table(folder / "sensitivity.csv", rows)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print(f"{counted(len(rows), 'setting')} tried on {counted(min(5, len(figures)), 'figure')}.")
+        print(f"Table: {folder / 'sensitivity.csv'}")
 
 
 def chat_model(endpoint: str | None, model: str | None, key_from: str) -> ChatModel | None:

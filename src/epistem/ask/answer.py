@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from epistem.ask.intents import Intent, intent_of
+from epistem.ask.intents import Intent, Limit, Statistic, intent_of
 from epistem.ask.records import Answered, Statement, identity
 from epistem.core.errors import EpistemError
 from epistem.core.instances import Instances
@@ -35,6 +36,10 @@ _CANNOT = re.compile(
     r"unable to (?:tell|determine)|is not visible in the image and",
     re.IGNORECASE,
 )
+_STATISTICS: dict[Statistic, Callable[[NDArray[np.float64]], float]] = {
+    "mean": lambda d: float(d.mean()), "median": lambda d: float(np.median(d)), "largest": lambda d: float(d.max()),
+    "smallest": lambda d: float(d.min()), "sd": lambda d: float(d.std(ddof=1)),
+}  # fmt: skip
 
 
 class Speaker(Protocol):
@@ -130,10 +135,15 @@ def _known(
             return [Statement(text=text, source="language")]
         return None
     tool = _tool_for(intent, tools)
-    if tool is not None:
+    if tool is not None and not intent.left:
         return _measured(micrograph, intent, tool)
     if guess_numbers:
         return None
+    if tool is not None:
+        every = plural(intent.thing or tool.finds[0])
+        text = (f"This cannot be told: measured are all {every} of the field, by their area-equivalent diameter, and "
+                f'the question adds "{intent.left}", which no measurement here takes into account.')  # fmt: skip
+        return [Statement(text=text, source="language")]
     known = ", ".join(plural(thing) for one in tools for thing in one.finds) or "nothing"
     wanted = plural(intent.thing) if intent.thing else "what is meant"
     text = f"This cannot be told: no detector here finds {wanted} (there is one for {known}); words would be guesses."
@@ -141,9 +151,9 @@ def _known(
 
 
 def _tool_for(intent: Intent, tools: Sequence[Tool]) -> Tool | None:
-    """The tool for the thing that is asked of; where none is named, the only one there is."""
+    """The tool for the thing that is asked of; where none is named, not even in other words, the only one."""
     if intent.thing is None:
-        return tools[0] if len(tools) == 1 else None
+        return tools[0] if len(tools) == 1 and not intent.left else None
     return next((tool for tool in tools if intent.thing in tool.finds), None)
 
 
@@ -160,6 +170,8 @@ def _measured(micrograph: Micrograph, intent: Intent, tool: Tool) -> list[Statem
 def _number(micrograph: Micrograph, intent: Intent, found: Instances, thing: str, tool: Tool) -> Statement:
     n, many = len(found), plural(thing)
     by = f"(measured by {tool.name})"
+    if intent.limit is not None:
+        return _beyond(found, intent.limit, many, by)
     if intent.asked == "count":
         verb = "is 1" if n == 1 else f"are {n}"
         return Statement(text=f"There {verb} {thing if n == 1 else many} in the field {by}.", source="measured",
@@ -172,7 +184,34 @@ def _number(micrograph: Micrograph, intent: Intent, found: Instances, thing: str
         return _density(micrograph, n, many, by)
     if not n:
         return Statement(text=f"No {thing} was found, so none has a size {by}.", source="measured", value=None)
-    return _size(micrograph, found, many, by)
+    return _size(micrograph, found, intent.which, many, by)
+
+
+def _beyond(found: Instances, limit: Limit, many: str, by: str) -> Statement:
+    """How many are larger, or smaller, than a diameter."""
+    diameters = _diameters(found, limit.unit)
+    if diameters is None:
+        what = "its pixel size" if limit.unit == "nm" else "a diameter in pixels"
+        return Statement(
+            text=f"The image cannot tell: {what} is not known, so nothing can be compared with {limit.said}. There "
+            f"are {len(found)} {many} of any size {by}.", source="measured",
+        )  # fmt: skip
+    known = diameters[np.isfinite(diameters)]
+    if len(found) and not len(known):
+        return Statement(text=f"The image cannot tell: no outline of the {many} was found {by}.", source="measured")
+    n = int((known > limit.diameter if limit.side == "above" else known < limit.diameter).sum())
+    unknown = len(diameters) - len(known)
+    aside = f" Of {unknown} more no outline was found." if unknown else ""
+    return Statement(
+        text=f"Of {len(known)} {many} in the field, {n} {'is' if n == 1 else 'are'} {limit.side} {limit.said} in "
+        f"area-equivalent diameter {by}.{aside}", source="measured", value=float(n), unit="1",
+    )  # fmt: skip
+
+
+def _diameters(found: Instances, unit: str) -> NDArray[np.float64] | None:
+    """Area-equivalent, NaN of what has no outline; None where this unit is not known."""
+    column = found.columns.get(f"equivalent_diameter_{unit}")
+    return None if column is None else np.asarray(column, float)
 
 
 def _density(micrograph: Micrograph, n: int, many: str, by: str) -> Statement:
@@ -186,17 +225,25 @@ def _density(micrograph: Micrograph, n: int, many: str, by: str) -> Statement:
                      value=per_um2, unit="1/µm²")  # fmt: skip
 
 
-def _size(micrograph: Micrograph, found: Instances, many: str, by: str) -> Statement:
+def _size(micrograph: Micrograph, found: Instances, which: Statistic, many: str, by: str) -> Statement:
     unit = "px" if micrograph.calibration is None else "nm"
     diameters = np.asarray(found.columns[f"equivalent_diameter_{unit}"], float)
     diameters = diameters[np.isfinite(diameters)]
     if not len(diameters):
         return Statement(text=f"The image cannot tell: no outline of the {many} was found {by}.", source="measured")
-    mean, low, high = float(diameters.mean()), float(diameters.min()), float(diameters.max())
+    if which == "sd" and len(diameters) < 2:
+        return Statement(text=f"The image cannot tell: one of the {many} has no standard deviation {by}.",
+                         source="measured")  # fmt: skip
+    value, low, high = _STATISTICS[which](diameters), float(diameters.min()), float(diameters.max())
     scale = "" if unit == "nm" else " The pixel size is not known, so these are pixels."
+    said = {
+        "mean": f"measure {value:.3g} {unit} on average", "median": f"have a median diameter of {value:.3g} {unit}",
+        "largest": f"measure up to {value:.3g} {unit}", "smallest": f"measure {value:.3g} {unit} or more",
+        "sd": f"have diameters with a standard deviation of {value:.3g} {unit}",
+    }  # fmt: skip
     return Statement(
-        text=f"The {len(diameters)} {many} measure {mean:.3g} {unit} on average, from {low:.3g} to {high:.3g} "
-        f"{unit}, as area-equivalent diameters {by}.{scale}", source="measured", value=mean, unit=unit,
+        text=f"The {len(diameters)} {many} {said[which]}, from {low:.3g} to {high:.3g} {unit}, as area-equivalent "
+        f"diameters {by}.{scale}", source="measured", value=value, unit=unit,
     )  # fmt: skip
 
 

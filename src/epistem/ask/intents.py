@@ -8,8 +8,8 @@ number, thing   beats what is written: "how many pores at 15 kV?" does not ask f
 written         the file or its data strip says it
 unseen          no image shows it; before numbers, for "how many pores are below the surface?"
 words           a reason, a comparison, yes or no: no number is an answer to them
-number          only where its thing, quantity and filler words are all it says; what else it says is `left`, because a
-                number of everything is the wrong answer to a question on a part
+number          only where thing, quantity and filler words are all that is said; what else is said is `left`, because
+                a number of everything is the wrong answer to a question on a part
 ==============  ==================================================================================================
 
 Where no rule holds, the model answers in words.
@@ -67,10 +67,13 @@ _THINGS = {
 }  # fmt: skip
 _THING = "|".join(rf"(?P<{name.replace(' ', '_')}>\b(?:{words})\b)" for name, words in _THINGS.items())
 
+# Far longer than wide: their width is not the diameter of a disc of their area.
+_LONG = ("crack", "melt pool")
+
 # What stands between the words of a quantity: "mean pore size". `¤` is the thing, once it is found.
 _T = r"(?:¤ )?"
 _IMAGE = r"(?:the|this) (?:whole |entire |total )?(?:image|area|field|surface|picture|micrograph)"
-_SHARE = r"(?:share|fraction|percentage|part|proportion|percent)"
+_SHARE = r"(?:share|fraction|percentage|part|proportion|percent)\b"
 # First those that hold the words of another: "how many per µm²", "what area share".
 _QUANTITIES: dict[Asked, str] = {
     "density": (
@@ -78,7 +81,8 @@ _QUANTITIES: dict[Asked, str] = {
         r"per (?:square |unit )?(?:µm|μm|um|nm|mm|micro\w+|nano\w+|milli\w+|area)(?:\^?2|²)?(?!\w)"
     ),
     "fraction": (
-        rf"(?:area|areal|surface|volume)(?: |-){_T}{_SHARE}|¤ {_SHARE}|{_SHARE} of (?:{_IMAGE}(?: area)?|(?=(?:the )?¤))|"
+        rf"(?:area|areal|surface|volume)(?: |-){_T}{_SHARE}|¤ {_SHARE}|"
+        rf"{_SHARE} of (?:{_IMAGE}(?: area)?|(?=(?:the )?¤))|"
         rf"how much of {_IMAGE}|what {_SHARE}|(?:surface |areal? )?coverage|\bcover(?:s|ed)?\b"
     ),
     "count": r"how many|\bcount\b|number of (?!days|hours)|\bhow often does",
@@ -92,29 +96,32 @@ _BESIDE: dict[Asked, str] = {
     "density": r"how many|number(?: of)?",
     "fraction": r"\b(?:occupied|occupy|taken up|percent|made up)\b|%",
     "count": r"\b(?:occurs?|appears?|number)\b",
-    "size": r"\b(?:distribution|range|(?:area|circle)?[ -]?equivalent|widths?|in (?:nm|µm|μm|um|nano\w+|micro\w+))\b",
+    "size": r"\b(?:distribution|range|(?:area|circle)?[ -]?equivalent(?: circular)?)\b|"
+    r"\bin (?:nm|µm|μm|um|nano\w+|micro\w+)\b",
 }
 _STATISTICS: dict[Statistic, str] = {
     "mean": r"mean|average|typical(?:ly)?", "median": r"median", "largest": r"largest|biggest|maximum|maximal|max",
     "smallest": r"smallest|minimum|minimal|min", "sd": r"standard deviation",
 }  # fmt: skip
 _LIMIT = re.compile(
-    r"(?:with (?:an? )?(?:equivalent )?(?:diameters?|sizes?) )?\b(?:(?P<above>larger than|bigger than|greater than|above|"
-    r"over)|(?P<below>smaller than|less than|below|under)) (?P<value>\d+(?:\.\d+)?) ?(?P<unit>nm|nanomet\w+|µm|μm|um|"
-    r"micromet\w+|microns?|px|pixels?)(?![\w²^])(?: in (?:diameter|size))?",
+    r"(?:(?:with|have|having|of) (?:an? )?(?:equivalent )?(?:diameters?|sizes?) )?"
+    r"\b(?:(?P<above>larger than|bigger than|greater than|above|over)|(?P<below>smaller than|less than|below|under)) "
+    r"(?P<value>\d+(?:\.\d+)?) ?(?P<unit>nm|nanomet\w+|µm|μm|um|micromet\w+|microns?|px|pixels?)(?![\w²^])"
+    r"(?: in (?:diameter|size))?",
     re.IGNORECASE,
 )
 # They choose none of the things and add nothing to what is asked.
-_FILLER = frozenset(
-    "a an the this that these those any all of in on at by from to is are was were be do does can could you we i me us "
-    "please tell give say estimate determine measure calculate find found detected see seen show shows shown visible "
-    "present there here image images picture micrograph photo field contain contains have has what which what's total "
-    "altogether overall it its they their them features objects".split()
+_FILLER = re.compile(
+    r"an?|the|this|that|these|those|any|all|total|altogether|overall|it|its|they|their|them|there|here|features|objects|"
+    r"of|in|on|at|by|from|to|is|are|was|were|be|do|does|can|could|you|we|i|me|us|what|what's|which|please|tell|give|say|"
+    r"estimate|determine|measure|calculate|find|found|detected|see|seen|shows?|shown|visible|present|contains?|have|has|"
+    r"images?|picture|micrograph|photo|field|approximately|roughly|about",
+    re.IGNORECASE,
 )
 # Said of the picture, not asked: "visible at this magnification", "in the field of view".
 _CIRCUMSTANCE = (
-    r"\b(?:in|at|on|with|within|under) (?:this|the|the given|such a) (?:magnification|field of view|accelerating voltage|"
-    r"voltage|pixel size|working distance|scale)\b"
+    r"\b(?:in|at|on|with|within|under) (?:this|the|the given|such a) (?:magnification|field of view|"
+    r"(?:accelerating )?voltage|pixel size|working distance|scale|cross[ -]?section)\b"
 )
 _YES_OR_NO = r"^(?:please )?(?:is|are|was|were|do|does|did|has|have|can|could|would|will)\b"
 _NUMBER_WANTED = (
@@ -128,7 +135,8 @@ _VISIBILITY = (
 # A reason, a manner, a comparison: the number may be in it, but is not what is asked.
 _WORDS = (
     r"^(?:why|how come|how (?:do|does|did|would|uniform\w*|homogen\w+)\b|explain|describe|compare|discuss|"
-    rf"what (?:do|does|did|would|causes?|caused|explains?)\b|which (?!{_SHARE}|area|size|diameter|volume))"
+    r"what (?:do|does|did|would|causes?|caused|explains?)\b|"
+    r"which (?!fraction|share|percentage|proportion|area|size|diameter|volume))"
 )
 _DEPTH = "one view of one surface has no depth; cross-sections or tomography would"
 _SECTION = r"cross[ -]?section"
@@ -148,10 +156,12 @@ _UNSEEN = {
     "grey values name no elements and no exact composition; X-ray spectroscopy would": (
         r"chemical (?:element|compos|formula)|which elements|what elements|exact compos|stoichiomet|"
         r"(?:weight|atomic|mole?)[ -]?(?:percent|fraction|%)|\b(?:wt|at|mol)\.? ?%|ppm|dopant concentration|"
-        r"which (?:oxide|alloy|polymer|compound|element)|made of which|(?:which|what) impurit|impurity (?:content|conc|level)|how pure|purity|oxidation state"
+        r"which (?:oxide|alloy|polymer|compound|element)|made of which|(?:which|what) impurit|"
+        r"impurity (?:content|conc|level)|how pure|purity|oxidation state"
     ),
     "no picture holds the value of a property; a test of the sample would": (
-        r"hardness|modulus|toughness|conductivit|resistivit|tensile|yield strength|fatigue (?:li|strength|resist)|ductility|how ductile|melting (?:point|"
+        r"hardness|modulus|toughness|conductivit|resistivit|tensile|yield strength|fatigue (?:life|limit|strength|"
+        r"resist)|ductility|how ductile|melting (?:point|"
         r"temperature)|band ?gap|permittivit|magneti[sz]ation|thermal expansion|viscosit|density in g|"
         r"(?:mass|bulk) density|refractive|transmittance|surface energy|residual stress|adhesion strength|glass "
         r"transition|heat capacity|(?:price|cost)s?\b|\bGPa\b|\bMPa\b|weight of|how heavy|colou?r of the (?:real )?"
@@ -214,7 +224,8 @@ def _number(text: str) -> Intent | None:
     asked = next((asked for asked, words in _QUANTITIES.items() if _in(words, text)), None)
     if asked is None:
         return None
-    limit, which = None, "mean"
+    limit: Limit | None = None
+    which: Statistic = "mean"
     if asked == "count":
         limit, text = _limit(text)
     rest = text
@@ -222,12 +233,15 @@ def _number(text: str) -> Intent | None:
         rest = re.sub(words, _measures, rest, flags=re.IGNORECASE)
     if asked == "size":
         which, rest = _statistic(rest)
+        rest = rest if thing in _LONG else re.sub(r"\b(?:width|wide)\b", " ", rest, flags=re.IGNORECASE)
     return Intent(asked, thing, which=which, limit=limit, left=_left(rest))
 
 
 def _measures(found: re.Match[str]) -> str:
     """What stays of a quantity: its statistic, and a length that is no diameter."""
-    kept = re.findall(rf"\b(?:{'|'.join(_STATISTICS.values())}|length|thickness|thick)\b", found[0], re.IGNORECASE)
+    kept = re.findall(
+        rf"\b(?:{'|'.join(_STATISTICS.values())}|length|thickness|thick|width|wide)\b", found[0], re.IGNORECASE
+    )
     return f" {' '.join(kept)} "
 
 
@@ -264,7 +278,7 @@ def _statistic(text: str) -> tuple[Statistic, str]:
 
 def _left(text: str) -> str:
     """From the first word that is no filler to the last, as it is written."""
-    words = [one for one in re.finditer(r"[^\s?!.,;:¤\"()]+", text) if one[0].lower() not in _FILLER]
+    words = [one for one in re.finditer(r"[^\s?!.,;:¤\"()]+", text) if not _FILLER.fullmatch(one[0])]
     return " ".join(text[words[0].start() : words[-1].end()].replace("¤", " ").split()) if words else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,10 @@ def ingest_jats(
     mentions = mentions_of(texts, around=around)
     figures: list[Figure] = []
     refused: list[str] = []
-    for at, element in enumerate(root.iterfind(".//fig"), 1):
-        number, caption = _labelled(element, at)
+    for element, number, caption in _numbered(root):
+        if number is None:
+            refused.append(f"{_text(element.find('label'))}: another figure of the article has this label")
+            continue
         parts = caption_parts(caption)
         found = element.findall(".//graphic")
         if not found:
@@ -74,6 +77,16 @@ def ingest_jats(
             figures.append(described(picture, number, letter, caption, part, mentions, paper, out, read))
     notes = () if figures or refused else (f"{xml.name}: no figures; it has no <fig>",)
     return Ingested(paper, tuple(figures), notes, tuple(refused), 0, len(root.findall(".//table-wrap")))
+
+
+def graphics_of(xml: Path, graphics: Path | None = None) -> list[Path]:
+    """The files that an article takes its pictures from; none where it is no article."""
+    try:
+        root = _article(xml)
+    except ReadError:
+        return []
+    names = dict.fromkeys(Path(one.get(_HREF) or "").name for one in root.iterfind(".//fig//graphic"))
+    return [path for name in names if (path := _file(graphics or xml.parent, name)) is not None]
 
 
 def _article(xml: Path) -> ElementTree.Element:
@@ -128,11 +141,44 @@ def _text(element: ElementTree.Element | None) -> str:
     return "" if element is None else re.sub(r"\s+", " ", "".join(element.itertext())).strip()
 
 
-def _labelled(element: ElementTree.Element, at: int) -> tuple[str, str]:
-    start = caption_start(_text(element.find("label")) + " ")
-    caption = element.find("caption")
+def _numbered(root: ElementTree.Element) -> list[tuple[ElementTree.Element, str | None, str]]:
+    """Each figure with its number and caption; no number where an earlier one has it.
+
+    What no "Figure 2" labels is no Figure 2 wherever it stands: it is called by its own label ("scheme-1"), or as
+    "graphical-abstract-1" or "unlabelled-1", which no sentence of the text mentions.
+    """
+    of_abstract = {
+        id(one) for tag in ("abstract", "trans-abstract") for holder in root.iter(tag) for one in holder.iter("fig")
+    }
+    unnamed, taken = Counter[str](), set[str]()
+    found: list[tuple[ElementTree.Element, str | None, str]] = []
+    for element in root.iterfind(".//fig"):
+        number, caption = _labelled(element)
+        if number is None:
+            is_abstract = id(element) in of_abstract or re.match(r"(graphical|visual) abstract|toc\b", caption, re.I)
+            kind = "graphical-abstract" if is_abstract else "unlabelled"
+            unnamed[kind] += 1
+            number = f"{kind}-{unnamed[kind]}"
+        found.append((element, None if number in taken else number, caption))
+        taken.add(number)
+    return found
+
+
+def _labelled(element: ElementTree.Element) -> tuple[str | None, str]:
+    """Number and caption; where there is no label, the number that the caption begins with."""
+    label, caption = _text(element.find("label")), element.find("caption")
     said = " ".join(_text(one) for one in caption) if caption is not None and len(caption) else _text(caption)
-    return (start.number if start else str(at)), said.strip()
+    said = said.strip()
+    if not label:
+        start = caption_start(said)
+        printed = start is not None and start.is_marked and not start.is_table
+        return (start.number, start.rest) if start and printed else (None, said)
+    if bare := re.fullmatch(r"(S?\d+[A-Za-z]?)[\s.:]*", label):
+        return bare[1], said
+    start = caption_start(label + " ")
+    if start is not None and not start.rest and not start.is_table:
+        return start.number, said
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or None, said
 
 
 def _picture(folder: Path, name: str) -> Image.Image | str:
@@ -140,15 +186,17 @@ def _picture(folder: Path, name: str) -> Image.Image | str:
     plain_name = Path(name).name
     if not plain_name:
         return "its graphic has no name"
-    for ending in _ENDINGS:
-        path = folder / (plain_name + ending)
-        if not path.is_file():
-            continue
-        try:
-            with Image.open(path) as picture:
-                if picture.width * picture.height > _MOST_PX:
-                    return f"{path.name} has {picture.width} x {picture.height} pixels, more than is read"
-                return plain(picture)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-            return f"{path.name} cannot be read as a picture ({error})"
-    return f"no picture called {plain_name} lies in {folder.name}"
+    path = _file(folder, plain_name)
+    if path is None:
+        return f"no picture called {plain_name} lies in {folder.name}"
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > _MOST_PX:
+                return f"{path.name} has {picture.width} x {picture.height} pixels, more than is read"
+            return plain(picture)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        return f"{path.name} cannot be read as a picture ({error})"
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for ending in _ENDINGS if name and (path := folder / (name + ending)).is_file()), None)

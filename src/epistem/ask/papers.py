@@ -214,7 +214,7 @@ def _is_jats(path: Path) -> bool:
 
 
 def _key(path: Path, **settings: Any) -> str:
-    """Hash of all that a paper's records hang on: its file, its graphics, the settings, the version, what is there."""
+    """Hash of all that a paper's records hang on: file, graphics, settings, version, and what is installed."""
     from epistem.ask.jats import graphics_of
 
     there = {"ocr": ocr.available(), "layout": layout_model.available()}

@@ -165,7 +165,7 @@ class Document:
             crop = (max(0.0, left), max(0.0, height - bottom), max(0.0, width - right), max(0.0, top))
             bitmap = page.render(scale=scale, crop=crop)
             return plain(bitmap.to_pil())
-        except (RuntimeError, ValueError, AssertionError, MemoryError) as error:  # all that pypdfium2 raises
+        except (RuntimeError, ValueError, AssertionError) as error:  # all that pypdfium2 raises
             raise ReadError(f"{self.path.name}, page {number}: cannot be drawn ({error})") from None
         finally:
             page.close()

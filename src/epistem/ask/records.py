@@ -236,7 +236,5 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
             found.append(kind.model_validate(json.loads(line)))
         except (json.JSONDecodeError, ValidationError) as error:
             reason = str(error).splitlines()
-            raise RecordError(
-                f"{path.name}, line {number}, is no {kind.__name__}: {' '.join(reason[:3])}"
-            ) from None
+            raise RecordError(f"{path.name}, line {number}, is no {kind.__name__}: {' '.join(reason[:3])}") from None
     return found

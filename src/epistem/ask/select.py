@@ -137,7 +137,7 @@ def split_by_paper(
     if set(shares) - set(SPLITS) or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0:
         raise SettingsError(f"wanted shares of {', '.join(SPLITS)} that add up to 1, got {dict(shares)}")
     order = sorted(set(papers), key=lambda one: hashlib.sha256(f"{seed}\x1f{one}".encode()).digest())
-    found = {paper: split for paper, split in (dealt or {}).items() if paper in order}
+    found = {paper: dealt[paper] for paper in order if paper in dealt} if dealt else {}
     new = [paper for paper in order if paper not in found]
     start = 0
     for split, n in _to_deal(_quotas(len(order), shares), Counter(found.values()), len(new)).items():
