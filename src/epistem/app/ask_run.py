@@ -41,14 +41,12 @@ def ask_image(
     found = read(image, pixel_size)
     micrograph = found if isinstance(found, Micrograph) else found[0]
     intent = intent_of(question)
-    needs_words = intent.asked not in ("written", "unseen")
     tools = tools_for(micrograph)
-    measurable = intent.asked in ("count", "size", "fraction", "density") and any(
-        intent.thing in tool.finds for tool in tools
-    )
-    speaker = speaker_of(model, language, endpoint, endpoint_model, key_from) if (
-        words and needs_words and not measurable
-    ) else None  # fmt: skip
+    is_number = intent.asked in ("count", "size", "fraction", "density")
+    measurable = is_number and not intent.left and any(intent.thing in tool.finds for tool in tools)
+    # A number that is not measured is declined, unless a larger model at an endpoint is asked for it.
+    spoken = words and (intent.asked == "words" or (is_number and not measurable and endpoint is not None))
+    speaker = speaker_of(model, language, endpoint, endpoint_model, key_from) if spoken else None
     strip = _strip(micrograph) if intent.asked == "written" else {}
 
     def told(piece: str) -> None:
