@@ -202,3 +202,33 @@ def test_all_families_together_never_name_what_a_record_knows(seed):
     rng = np.random.default_rng(seed)
     families = {pair.maker.removeprefix("unanswerable:") for pair in unanswerable_pairs(known, n=50, rng=rng)}
     assert families == set(FAMILIES) - {"scale", "composition", "property", "history", "instrument"}
+
+
+@pytest.mark.parametrize(
+    ("printed", "answer"),
+    [
+        ("As seen in Fig. 1, the cracks run through the oxide.", "The cracks run through the oxide."),
+        ("As shown in Figure 2a, pores are round.", "Pores are round."),
+        ("Figure 3a and b show that the grains grow.", "The grains grow."),
+    ],
+)
+def test_a_sentence_keeps_its_first_letter_when_its_reference_goes(printed, answer):
+    from epistem.ask.extractive import _told
+
+    assert _told(printed, {}) == answer
+
+
+def test_a_neighbour_that_speaks_of_another_figure_is_no_evidence():
+    from epistem.ask.extractive import Extractive
+    from epistem.ask.records import Figure, Paper
+
+    figure = Figure(
+        id="f", paper=Paper(id="p"), figure="2", caption="Micrograph of a superalloy with cuboidal precipitates.",
+        mentions=("As seen in Fig. 1, cracks run through the whole oxide scale. Fig. 2 shows cuboidal precipitates "
+                  "of nearly the same size.",),
+    )  # fmt: skip
+    said = " ".join(
+        one.answer for one in Extractive()(figure, ["general", "defect_fracture", "morphology"], 3).drafts
+    )
+    assert "cuboidal" in said
+    assert "oxide" not in said

@@ -26,7 +26,8 @@ class _ImageFirst(TyperGroup):
 
 asking = typer.Typer(
     cls=_ImageFirst, no_args_is_help=True,
-    help='Ask about an image: epistem ask IMAGE "how many pores are there?"; or train and evaluate what answers.',
+    help='Ask about an image: epistem ask IMAGE "how many pores are there?" [--pixel-size, --context, --endpoint, '
+    "--json: epistem ask about --help]; or train and evaluate what answers.",
 )  # fmt: skip
 
 Weights = Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from epistem.ask.records import Answered
 
 _TOLD = {
-    "measured": "Measured on this image; the detector's own errors apply.",
+    "measured": "Measured on this image, with the detector's own errors: look at what it found with epistem analyze.",
     "read": "Read from the file or its data strip.",
     "language": "Words of a language model; nothing in them was measured, and its numbers are guesses.",
 }

@@ -30,6 +30,6 @@ def tools_for(micrograph: Micrograph) -> tuple[DetectorTool, ...]:
         return (cavities,)
     dark, bright = (make_detector("otsu-watershed", contrast=contrast) for contrast in ("dark", "bright"))
     return (
-        cavities, DetectorTool("otsu-watershed, dark", ("pore",), dark),
-        DetectorTool("otsu-watershed, bright", ("particle",), bright),
+        cavities, DetectorTool("a plain threshold, all that is dark: otsu-watershed", ("pore",), dark),
+        DetectorTool("a plain threshold, all that is bright: otsu-watershed", ("particle",), bright),
     )  # fmt: skip

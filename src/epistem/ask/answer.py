@@ -131,7 +131,10 @@ def _known(
         return _written(micrograph, intent, strip)
     if intent.asked == "words":
         if declines(question):
-            text = "The image cannot tell: by its words, the question asks for more than one picture shows."
+            text = (
+                "The image cannot tell, or the question is not understood: by its words it asks for what no single "
+                "picture shows. Ask in English what is seen, how many, how large, which share."
+            )
             return [Statement(text=text, source="language")]
         return None
     tool = _tool_for(intent, tools)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from epistem.ask.checks import Rules
-from epistem.ask.mentions import sentences
+from epistem.ask.mentions import cited, sentences
 from epistem.ask.questions import Draft, Written
 from epistem.ask.records import CATEGORIES, Category, Figure, Subcategory
 from epistem.ask.support import categories_of
@@ -83,8 +83,8 @@ _CITED = re.compile(
 _PANELS = re.compile(r"\s*\([a-h](?:\s*(?:,|and|[-–])\s*[a-h])*\)", re.IGNORECASE)
 _OPENING = re.compile(
     r"^(?:(?:As|It)\s(?:is\s|can\sbe\s|was\s)?(?:seen|shown|observed|depicted|illustrated|presented|evident)\s"
-    r"(?:in|from|by)\s(?:the\s)?(?:Figs?\.?|Figures?)\s*S?\d+\s*\(?[a-z]?\)?(?:\s*(?:,|and|[-–])\s*\(?[a-z]\)?)*,?\s*(?:that\s)?"
-    r"|(?:Figs?\.?|Figures?)\s*S?\d+\s*\(?[a-z]?\)?(?:\s*(?:,|and|[-–])\s*\(?[a-z]\)?)*\s+(?:clearly\s)?"
+    r"(?:in|from|by)\s(?:the\s)?(?:Figs?\.?|Figures?)\s*S?\d+\s*\(?[a-z]?\)?(?:\s*(?:,|and|[-–])\s*\(?[a-h]\b\)?)*,?\s*(?:that\s)?"
+    r"|(?:Figs?\.?|Figures?)\s*S?\d+\s*\(?[a-z]?\)?(?:\s*(?:,|and|[-–])\s*\(?[a-h]\b\)?)*\s+(?:clearly\s)?"
     r"(?:shows?|displays?|presents?|depicts?|illustrates?|reveals?|indicates?)\s(?:that\s)?"
     r"|(?:Fig|Figure)\.?\s*S?\d+\s*[.:|]\s*|\(?[a-h]\)\s*)",
     re.IGNORECASE,
@@ -122,6 +122,10 @@ def _sentences_of(figure: Figure) -> list[_Sentence]:
     found: dict[str, _Sentence] = {}
     pieces = (figure.caption_panel or figure.caption, *figure.mentions)
     for printed in (sentence for piece in pieces for sentence in sentences(piece)):
+        of = cited(printed)
+        # A mention comes with its neighbours, and these may speak of another figure.
+        if of and figure.figure.upper() not in of:
+            continue
         answer = _told(printed, long)
         if len(answer.split()) >= _LEAST_WORDS:
             words = categories_of(answer)
