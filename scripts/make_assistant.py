@@ -89,7 +89,12 @@ def questions(folder: Path, network: Assistant, tokens: torch.Tensor, name: str,
     return Talks(make, epochs * len(pairs))
 
 
+SPENT: list[float] = []
+
+
 def told(step: int, of: int, logs: dict[str, float]) -> None:
+    if logs.get("train_runtime", 0) > 1:
+        SPENT.append(logs["train_runtime"])
     print(f"{step} of {of}", {name: round(value, 4) for name, value in logs.items()}, flush=True)
 
 
@@ -118,6 +123,9 @@ def main() -> None:
     if asked.further:
         rest = Subset(talks, range(asked.samples, asked.samples + asked.further))
         fit_stage(network, rest, replace(second, seed=2), folder / "stage3", told=told, save_steps=30, judged=judging)
+    kept = folder / "seconds.json"
+    spent = [*(json.loads(kept.read_text()) if kept.exists() else []), *SPENT]
+    kept.write_text(json.dumps(spent))
     if asked.ship:
         stages = [folder / name / "log.json" for name in ("stage2", "stage3")]
         log = [row for path in stages if path.exists() for row in json.loads(path.read_text())]
@@ -131,12 +139,14 @@ def main() -> None:
                 "Apache-2.0; neither is shipped here",
                 "weights": "GPL-3.0-or-later, as epistem",
             },
+            "seed": SEED,
+            "training_seconds": round(sum(spent)),
             "images": asked.images,
             "captions": asked.captions,
             "samples": asked.samples + asked.further,
             "questions_a_sample": QUESTIONS,
-            "loss_judged": [row["eval_loss"] for row in log if "eval_loss" in row],
-            "hardware": "two CPU cores shared with other work",
+            "scores": {"loss_judged": [row["eval_loss"] for row in log if "eval_loss" in row]},
+            "hardware": "two CPU cores shared with other work; the seconds are of questions, not of captions",
         }
         made = write_card(save_assistant(network, SHIPPED / "assistant.safetensors", eye.name, card), card)
         made.replace(SHIPPED / "assistant.md")

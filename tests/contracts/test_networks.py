@@ -185,6 +185,9 @@ def test_every_shipped_weights_file_has_a_card_a_network_and_a_threshold():
         ):  # answers with posteriors and sets, which have a threshold of theirs
             assert 0 < AtomModel.load(path.stem).threshold <= 1
             continue
+        if weights.network == "llava-assistant":  # answers with words; its other half is in packages of their own
+            assert all(np.isfinite(value).all() for value in weights.tensors().values())
+            continue
         assert 0 < weights.min_score < 1
         network = restore(weights)
         assert all(torch.isfinite(value).all() for value in network.state_dict().values())
