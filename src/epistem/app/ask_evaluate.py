@@ -27,10 +27,10 @@ from epistem.ask.chat import ChatError
 from epistem.ask.controls import CONDITIONS, Condition, Shown, another_image, grounding_gain, shown_under
 from epistem.ask.judge import ASSESSMENTS, make_judge
 from epistem.ask.planted import planted_controls
-from epistem.ask.rate_page import evenly_chosen
 from epistem.ask.records import Answered, Figure, Grade, Pair, identity, read_records, write_records
 from epistem.core import RecordError, SettingsError
 from epistem.report.export import write_text
+from epistem.stats.blind import evenly_chosen
 
 if TYPE_CHECKING:
     import pandas as pd

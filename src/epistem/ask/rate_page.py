@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,8 +20,8 @@ from PIL import Image
 from epistem.ask.judge import ASSESSMENTS, Assessment
 from epistem.ask.records import Answered, Pair
 from epistem.core import RecordError, SettingsError
+from epistem.stats.blind import evenly_chosen, shown_order
 
-_APART = 10
 _LARGEST_PX = 800
 
 
@@ -91,42 +91,6 @@ def write_answers_page(
     }
     path.write_text(_html(page), "utf-8")
     return AnswersPage(path, tuple(one.id for one, _ in chosen), order)
-
-
-def evenly_chosen(keys: Sequence[Hashable], n: int, rng: np.random.Generator) -> list[int]:
-    """Places of n entries, as many of each key as there can be; all where there are not more, in rising order."""
-    turn: dict[Hashable, int] = {}
-    rank = np.empty(len(keys), int)
-    shuffled = rng.permutation(len(keys))
-    for i in shuffled.tolist():
-        rank[i] = turn[keys[i]] = turn.get(keys[i], -1) + 1
-    taken: list[int] = np.sort(shuffled[np.argsort(rank[shuffled], kind="stable")][:n]).tolist()
-    return taken
-
-
-def shown_order(n: int, repeats: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All of 0…n−1 in random order and a share of them again, each 10 others or more after its first time.
-
-    Args:
-        n: how many; with few, repeats follow after half of them.
-        repeats: share that is shown twice, 0 to 0.5.
-        rng: the order.
-
-    Returns:
-        (n + repeated,).
-
-    Raises:
-        SettingsError: a share out of range.
-    """
-    if not 0 <= repeats <= 0.5:
-        raise SettingsError(f"the share shown twice lies between 0 and 0.5, not {repeats}")
-    apart = min(_APART, n // 2)
-    first = rng.permutation(n)
-    early = rng.choice(n - apart, min(round(repeats * n), n - apart), replace=False)
-    # Between others, at random, in what is left after the distance.
-    again = early + apart + 0.5 + np.floor(rng.random(len(early)) * (n - apart - early))
-    places = np.concatenate([np.arange(n), again])
-    return np.concatenate([first, first[early]])[np.argsort(places, kind="stable")]
 
 
 def _asked(pair: Pair, assessments: Sequence[Assessment]) -> list[Assessment]:

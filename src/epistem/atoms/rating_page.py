@@ -19,12 +19,13 @@ from PIL import Image
 
 from epistem.atoms.ratings import unit_at
 from epistem.core import SettingsError, ShapeError
+from epistem.stats import blind
+from epistem.stats.blind import shown_order
 
 Floats = NDArray[np.float64]
 
 SURROUNDINGS = 5.0
 """Side of what is shown round a patch, over the side of the patch."""
-_APART = 10
 _CLIPPED = (0.5, 99.5)
 
 
@@ -116,34 +117,7 @@ def evenly_chosen(keys: Sequence[Hashable], n: int, rng: np.random.Generator) ->
     """
     if n < 1:
         raise SettingsError(f"wanted at least one column to rate, not {n}")
-    shuffled = rng.permutation(len(keys))
-    turn: dict[Hashable, int] = {}
-    rank = np.empty(len(keys), int)
-    for i in shuffled.tolist():
-        rank[i] = turn[keys[i]] = turn.get(keys[i], -1) + 1
-    return np.sort(shuffled[np.argsort(rank[shuffled], kind="stable")][:n])
-
-
-def shown_order(n: int, repeats: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All of 0…n−1 in random order and a share of them again, each 10 others or more after its first time.
-
-    Args:
-        n: how many; with few, repeats follow after half of them.
-        repeats: share that is shown twice, 0 to 0.5.
-        rng: the order.
-
-    Returns:
-        (n + repeated,).
-    """
-    if not 0 <= repeats <= 0.5:
-        raise SettingsError(f"the share of columns shown twice lies between 0 and 0.5, not {repeats}")
-    apart = min(_APART, n // 2)
-    first = rng.permutation(n)
-    early = rng.choice(n - apart, min(round(repeats * n), n - apart), replace=False)
-    # Between others, at random, in what is left after the distance.
-    again = early + apart + 0.5 + np.floor(rng.random(len(early)) * (n - apart - early))
-    places = np.concatenate([np.arange(n), again])
-    return np.concatenate([first, first[early]])[np.argsort(places, kind="stable")]
+    return np.array(blind.evenly_chosen(keys, n, rng), np.int64)
 
 
 def _checked(
