@@ -27,6 +27,7 @@ from epistem.ask.prompting import as_data, conversation, prompt
 from epistem.ask.records import LEVELS, ContextType, Figure, Level, Pair, identity
 from epistem.ask.scene_words import TECHNIQUES, length
 from epistem.ask.vocabulary import FUNCTION, lemma
+from epistem.ask.wording import common_subsequence_f1
 from epistem.core.errors import SettingsError
 from epistem.core.protocols import ChatModel
 
@@ -65,14 +66,7 @@ def rouge_l(one: str, other: str) -> float:
     0.75
     """
     first, second = ([word.lower() for word in _WORD.findall(text)] for text in (one, other))
-    if not first or not second:
-        return 0.0
-    row = [0] * (len(second) + 1)
-    for word in first:
-        before = 0
-        for j, other_word in enumerate(second, 1):
-            before, row[j] = row[j], before + 1 if word == other_word else max(row[j], row[j - 1])
-    return 2 * row[-1] / (len(first) + len(second))
+    return common_subsequence_f1(first, second)
 
 
 def leak(bare: str, question: str, answer: str) -> Leak:

@@ -19,6 +19,7 @@ from epistem.ask.facts import read
 from epistem.ask.judge import Assessment, Judge
 from epistem.ask.records import CATEGORIES, CONTEXT_TYPES, LEVELS, Answered, Grade, Pair
 from epistem.ask.rubrics import FLAG
+from epistem.ask.wording import common_subsequence_f1
 from epistem.core import Interval, RecordError
 from epistem.stats.resample import cluster_bootstrap
 
@@ -208,13 +209,7 @@ def overlap(question: str, answer: str) -> float:
     0.67
     """
     one, other = ([claim.lemma for claim in read(text).claims] for text in (question, answer))
-    if not one or not other:
-        return 0.0
-    longest = np.zeros((len(one) + 1, len(other) + 1), int)
-    for i, a in enumerate(one):
-        for j, b in enumerate(other):
-            longest[i + 1, j + 1] = longest[i, j] + 1 if a == b else max(longest[i, j + 1], longest[i + 1, j])
-    return float(2 * longest[-1, -1] / (len(one) + len(other)))
+    return common_subsequence_f1(one, other)
 
 
 def defect_table(rows: pd.DataFrame, *, seed: int = 0, coverage: float = 0.9) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _ELEMENTS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr
@@ -103,3 +104,15 @@ def expanded(text: str, known: dict[str, str]) -> str:
         text = re.sub(rf"\s*\({re.escape(short)}s?\)", "", text)
         text = re.sub(rf"(?<![\w-]){re.escape(short)}(?![\w-])", long, text)
     return text
+
+
+def common_subsequence_f1(first: Sequence[str], second: Sequence[str]) -> float:
+    """F1 of the longest common subsequence of two lists of words, 0 to 1; 0 where one is empty."""
+    if not first or not second:
+        return 0.0
+    row = [0] * (len(second) + 1)
+    for word in first:
+        before = 0
+        for j, other in enumerate(second, 1):
+            before, row[j] = row[j], before + 1 if word == other else max(row[j], row[j - 1])
+    return 2 * row[-1] / (len(first) + len(second))
