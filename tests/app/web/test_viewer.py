@@ -34,7 +34,7 @@ def test_only_a_number_from_0_on_picks_an_object(chosen: object) -> None:
 
 @pytest.mark.parametrize("args", [None, "add", 3, ["delete", 3], {"op": "train"}, {"op": None}, {"op": ["add"]}])
 def test_what_is_no_correction_is_refused(args: object) -> None:
-    with pytest.raises(SettingsError, match="is wanted|adds, deletes or confirms"):
+    with pytest.raises(SettingsError, match=r"is wanted|adds, deletes or confirms"):
         read_edit(args)
 
 

@@ -58,8 +58,7 @@ class Crew:
         self._over.set()
         self._watch.join()
         for hand in self._hands:
-            hand.process.kill()
-            hand.process.wait()
+            _stop(hand.process)
         self._queue.restart()
 
     @property
@@ -85,9 +84,9 @@ class Crew:
             for at, hand in enumerate(self._hands):
                 job = running.get(hand.name)
                 if (job and self._is_late(hand, job)) or (job is None and self._queue.taken_back(hand.name)):
-                    hand.process.kill()
-                    hand.process.wait()
+                    _stop(hand.process)
                 if hand.process.poll() is not None:
+                    _stop(hand.process)
                     self._queue.leave(hand.name)
                     self._queue.released(hand.name, _DIED)
                     self._hands[at] = self._hire(hand.lane)
@@ -105,3 +104,10 @@ class Crew:
             return False
         self._queue.fail(job.id, f"it took longer than {limit:,.0f} s, as long as this page allows")
         return True
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

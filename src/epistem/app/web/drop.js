@@ -7,17 +7,18 @@ style.textContent = `
 .epistem-drop { width: 100%; font: 15px/1.4 system-ui, sans-serif; }
 .epistem-drop .zone { border: 2px dashed currentColor; border-radius: 8px; padding: 20px 14px; text-align: center; }
 .epistem-drop.over .zone { background: rgba(255, 176, 0, 0.2); border-style: solid; }
-.epistem-drop button { font: inherit; color: inherit; background: none; border: 1px solid currentColor; border-radius: 5px;
-  min-height: 40px; padding: 4px 14px; cursor: pointer; margin: 4px; }
-.epistem-drop .zone .all { border: none; font-weight: 600; font-size: 16px; width: 100%; min-height: 48px; margin: 0; }
+.epistem-drop button { font: inherit; color: inherit; background: none; border: 1px solid currentColor;
+  border-radius: 5px; min-height: 40px; padding: 4px 14px; cursor: pointer; margin: 4px; }
+.epistem-drop .zone .all { border: none; font-weight: 600; font-size: 16px; width: 100%; min-height: 48px;
+  margin: 0; }
 .epistem-drop button:hover { background: rgba(128, 128, 128, 0.18); }
 .epistem-drop button:focus-visible { outline: 3px solid #b06f00; outline-offset: 2px; }
 .epistem-drop .zone small { display: block; font-size: 13px; }
 .epistem-drop input { display: none; }
 .epistem-drop .sum { min-height: 1.4em; margin: 8px 2px 2px; }
 .epistem-drop ul { list-style: none; margin: 0; padding: 0 2px; max-height: 15rem; overflow: auto; }
-.epistem-drop li { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 12px; align-items: center; padding: 4px 0;
-  border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+.epistem-drop li { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0 12px; align-items: center;
+  padding: 4px 0; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
 .epistem-drop li .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .epistem-drop li progress { grid-column: 1 / -1; width: 100%; height: 6px; }
 .epistem-drop li .why { grid-column: 1 / -1; font-size: 14px; overflow-wrap: anywhere; }
@@ -43,7 +44,8 @@ export default {
           <span class="name" :title="row.path">{{ row.path }}</span>
           <span v-if="row.state === 'sending'">{{ row.percent }} %</span>
           <span v-else-if="row.state !== 'failed'">{{ row.state }}</span>
-          <button v-else type="button" :aria-label="'Try ' + row.path + ' again'" @click="again(row)">Try again</button>
+          <button v-else type="button" :aria-label="'Try ' + row.path + ' again'" @click="again(row)">
+            Try again</button>
           <progress v-if="row.state === 'sending'" max="100" :value="row.percent" :aria-label="row.path"></progress>
           <span v-if="row.why" class="why">{{ row.why }}</span>
         </li>
@@ -114,7 +116,8 @@ export default {
       const within = path.includes("/");
       if (within && (file.name.startsWith(".") || file.name === "Thumbs.db")) return; // the file manager's own
       if (this.maxBytes && file.size > this.maxBytes) {
-        this.row(path, "refused", `It has ${this.size(file.size)}; files up to ${this.size(this.maxBytes)} are taken.`);
+        const [given, most] = [file.size, this.maxBytes].map(this.size);
+        this.row(path, "refused", `It has ${given}; files up to ${most} are taken.`);
       } else if (!file.size) {
         this.row(path, "refused", "The file is empty.");
       } else {
@@ -175,6 +178,7 @@ export default {
         413: `Too large with ${this.size(file.size)}${limit}.`,
         415: "This kind of file is not read.",
         429: "Too much at once; try again in a minute.",
+        503: "The server is busy; try again in a minute.",
         507: "The server has no room left.",
       };
       return known[status] ?? `The server did not take it (status ${status}).`;

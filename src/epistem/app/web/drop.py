@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from epistem.app.web.viewer import own_address
+from epistem.app.web.viewer import LEFT_OUT, own_address
 from epistem.core.errors import SettingsError
 
 LONGEST_NAME = 1000
@@ -54,7 +54,7 @@ class Drop(ui.element, component="drop.js"):
         try:
             stored = read_done(event.args)
         except SettingsError as error:
-            log.warning("left out what a browser sent: %s", error)
+            log.warning(LEFT_OUT, error)
             return None
         return self._on_done(*stored) if self._on_done else None
 

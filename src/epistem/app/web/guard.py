@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
@@ -20,8 +21,9 @@ _HEADERS = (
     (b"content-security-policy", _CSP.encode()), (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"),
 )  # fmt: skip
-_NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width"><title>epistem</title><body style="font:16px system-ui;margin:15vh auto;max-width:24em;padding:0 1em">
+_NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>epistem</title>
+<meta name="viewport" content="width=device-width">
+<body style="font:16px system-ui;margin:15vh auto;max-width:24em;padding:0 1em">
 <h1 style="font-size:1.3em">This page wants its token</h1>
 <p>Whoever started it has the address with the token, or the token itself.</p>
 <form method="get" action="/"><label>Token <input name="token" type="password" autofocus
@@ -65,7 +67,7 @@ class Guard:
             await _refuse(scope, send, 403, "another site may not use this page")
             return
         cookies = _cookies(headers.get("cookie", ""))
-        if self._token is not None and not _same(cookies.get(TOKEN), self._token):
+        if self._token is not None and not _same(cookies.get(TOKEN), _proof(self._token)):
             await self._without_token(scope, send)
             return
         room, key = self._rooms.of_key(cookies.get(ROOM))
@@ -78,7 +80,7 @@ class Guard:
         if scope["type"] == "http" and scope["method"] == "GET" and _same(given, self._token):
             # On to the same page without the token, which then stands in no history.
             to = quote(scope["path"]) if not scope["path"].startswith("//") else "/"
-            headers = [(b"location", to.encode()), (b"set-cookie", self._cookie(TOKEN, given))]
+            headers = [(b"location", to.encode()), (b"set-cookie", self._cookie(TOKEN, _proof(given)))]
             await _answer(send, 303, b"", [*headers, (b"cache-control", b"no-store")])
         elif scope["type"] == "http" and not scope["path"].startswith("/api"):
             await _answer(send, 401, _NO_TOKEN.encode(), [(b"content-type", b"text/html; charset=utf-8")])
@@ -129,6 +131,11 @@ def _cookies(text: str) -> dict[str, str]:
     except CookieError:
         return {}
     return {name: one.value for name, one in jar.items()}
+
+
+def _proof(token: str) -> str:
+    """What the cookie holds: a token may have signs that a cookie may not."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _same(given: str | None, wanted: str | None) -> bool:

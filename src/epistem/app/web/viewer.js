@@ -1,7 +1,7 @@
 // A micrograph with the objects found in it: look, zoom, pick, correct.
 
 import { byScore, ellipse, extent, medianSize, prepared, rectangle } from "viewer_shapes";
-import { css, paint, scoreColour, STATES } from "viewer_paint";
+import { css, LINES, paint, scoreColour, STATES } from "viewer_paint";
 import { fitted, moved, showing, toImage, zoomed } from "viewer_view";
 import { counted, drafted, hint, KEYS, told } from "viewer_words";
 import { onKey } from "viewer_keys";
@@ -24,12 +24,11 @@ export default {
             <div>Score</div><div class="ramp" :style="{ background: gradient }"></div>
             <div class="ends"><span>0</span><span>0.5</span><span>1</span></div>
           </template>
-          <div class="line" v-if="unscored"><svg width="26" height="8"><path d="M1 4H25" stroke="white" stroke-width="2"/></svg><span>no score</span></div>
-          <div class="line" v-if="counts.confirmed"><svg width="26" height="8"><path d="M1 4H25" stroke="white" stroke-width="4"/></svg><span>confirmed</span></div>
-          <div class="line" v-if="counts.added || pending"><svg width="26" height="8"><path d="M1 4H25" stroke="white" stroke-width="2.5"
-            stroke-dasharray="8 4"/></svg><span>added</span></div>
-          <div class="line" v-if="counts.deleted"><svg width="26" height="8"><path d="M2 4H25" stroke="white" stroke-width="2.5"
-            stroke-linecap="round" stroke-dasharray="0.1 5"/></svg><span>deleted</span></div>
+          <div class="line" v-for="line in lines">
+            <svg width="28" height="8"><path d="M2 4H26" stroke="white" :stroke-width="line.width"
+              :stroke-dasharray="line.dash.join(' ')" :stroke-linecap="line.cap"/></svg>
+            <span>{{ line.name }}</span>
+          </div>
         </div>
         <div class="buttons">
           <button type="button" aria-label="Zoom in" @click="zoom(1.5)">+</button>
@@ -37,7 +36,9 @@ export default {
           <button type="button" class="whole" aria-label="Whole image" @click="fit">Fit</button>
           <button type="button" aria-label="Keys" :aria-expanded="help" @click="help = !help">?</button>
         </div>
-        <div class="help" v-if="help"><table><tr v-for="[name, does] in keys"><th scope="row">{{ name }}</th><td>{{ does }}</td></tr></table></div>
+        <div class="help" v-if="help">
+          <table><tr v-for="[name, does] in keys"><th scope="row">{{ name }}</th><td>{{ does }}</td></tr></table>
+        </div>
         <div class="message" v-if="message" role="alert">{{ message }}</div>
       </div>
       <div class="status" aria-live="polite">{{ status }}</div>
@@ -68,7 +69,17 @@ export default {
   }),
   computed: {
     label() {
-      return `Micrograph${this.size}: ${counted(this.counts)}. N and P go through them, question mark lists the keys.`;
+      const keys = "N and P go through them, question mark lists the keys";
+      return `Micrograph${this.size}: ${counted(this.counts)}. ${keys}.`;
+    },
+    // The kinds of line that are there; white stands for whatever colour the score gives.
+    lines() {
+      const { counts, pending, unscored } = this;
+      const there = { ...counts, found: unscored, added: counts.added || pending };
+      return STATES.filter((state) => there[state]).map((state) => ({
+        ...LINES[state],
+        name: state === "found" ? "no score" : state,
+      }));
     },
     gradient() {
       return `linear-gradient(90deg, ${this.ramp.map((rgb) => css(rgb)).join(", ")})`;
@@ -109,7 +120,10 @@ export default {
   methods: {
     async loadAll() {
       const scene = this.scene;
-      Object.assign(scene, { picture: null, shape: null, view: null, aspect: 1, nm_per_px: null, all: [] });
+      // What differs after the "?" is the same image drawn otherwise: the view stays where it is.
+      const place = this.picture?.split("?")[0];
+      if (place !== scene.place)
+        Object.assign(scene, { place, picture: null, shape: null, view: null, aspect: 1, nm_per_px: null, all: [] });
       this.forget();
       this.sift();
       if (!this.picture) return;
@@ -154,6 +168,7 @@ export default {
       for (const object of all) object.colour = scoreColour(object.score, this.ramp);
       scene.all = byScore(all);
       scene.pending = [];
+      this.pending = 0;
       this.message = "";
       this.sift();
       this.arrange();

@@ -19,6 +19,7 @@ Op = Literal["add", "delete", "confirm"]
 MOST_POINTS = 2000
 # No image is larger [px]; what lies farther out was not drawn in one.
 FARTHEST_PX = 1e6
+LEFT_OUT = "left out what a browser sent: %s"
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,8 @@ class Viewer(
         try:
             chosen = read_pick(event.args)
         except SettingsError as error:
-            return _left_out(error)
+            log.warning(LEFT_OUT, error)
+            return None
         # The browser has it already; sent back, it would undo a faster next pick.
         with self._props.suspend_updates():
             self._props["selected"] = chosen
@@ -147,14 +149,16 @@ class Viewer(
         try:
             edit = read_edit(event.args)
         except SettingsError as error:
-            return _left_out(error)
+            log.warning(LEFT_OUT, error)
+            return None
         return self._on_edit(*edit) if self._on_edit else None
 
     def _outlined(self, event: GenericEventArguments) -> object:
         try:
             ring = read_ring(_fields(event.args).get("ring"))
         except SettingsError as error:
-            return _left_out(error)
+            log.warning(LEFT_OUT, error)
+            return None
         return self._on_region(ring) if self._on_region else None
 
     def _left(self) -> object:
@@ -222,7 +226,3 @@ def _number(value: object) -> int:
     if type(value) is not int or value < 0:
         raise SettingsError(f"an object has a number from 0 on, got {str(value)[:40]!r}")
     return value
-
-
-def _left_out(error: SettingsError) -> None:
-    log.warning("left out what a browser sent: %s", error)

@@ -1,11 +1,12 @@
 // What is drawn on the viewer's canvas: the picture, outlines with a dark rim, the scale bar.
 
 export const SHADE = [12, 16, 22];
-const LINES = {
-  found: { width: 1.6, dash: [] },
-  confirmed: { width: 3.2, dash: [] },
-  added: { width: 2.2, dash: [8, 4] },
-  deleted: { width: 1.8, dash: [1.5, 4.5] },
+// By line and not by colour, which is the score [CSS px].
+export const LINES = {
+  found: { width: 1.6, dash: [], cap: "butt" },
+  confirmed: { width: 3.6, dash: [], cap: "butt" },
+  added: { width: 2.2, dash: [8, 4], cap: "butt" },
+  deleted: { width: 2.4, dash: [0.1, 5], cap: "round" },
 };
 // From here on outlines are not drawn anew at each step of a move.
 const MANY_CORNERS = 10000;
@@ -57,12 +58,13 @@ function paintPicture(ctx, { picture, shape, aspect, view }) {
 function paintLayer(ctx, scene) {
   const { dpr, shown, view } = scene;
   const layer = (scene.layer ??= { canvas: document.createElement("canvas") });
-  const same = layer.shown === shown && layer.canvas.width === ctx.canvas.width && layer.canvas.height === ctx.canvas.height;
+  const { width, height } = ctx.canvas;
+  const same = layer.shown === shown && layer.canvas.width === width && layer.canvas.height === height;
   const placed = same && ["x", "y", "scale"].every((name) => layer.view[name] === view[name]);
   const moving = same && scene.corners > MANY_CORNERS && performance.now() < scene.restsAt;
   if (!placed && !moving) {
     Object.assign(layer, { shown, view: { ...view } });
-    Object.assign(layer.canvas, { width: ctx.canvas.width, height: ctx.canvas.height });
+    Object.assign(layer.canvas, { width, height });
     const own = layer.canvas.getContext("2d");
     own.lineJoin = "round";
     own.setTransform(ctx.getTransform());
@@ -78,7 +80,8 @@ function paintLayer(ctx, scene) {
 
 function inSight([left, top, right, bottom], { view, width, height }) {
   const { x, y, scale } = view;
-  return right * scale + x > -4 && left * scale + x < width + 4 && bottom * scale + y > -4 && top * scale + y < height + 4;
+  const [across, down] = [[left, right].map((v) => v * scale + x), [top, bottom].map((v) => v * scale + y)];
+  return across[1] > -4 && across[0] < width + 4 && down[1] > -4 && down[0] < height + 4;
 }
 
 function paintOutlines(ctx, objects, scale) {
@@ -88,7 +91,7 @@ function paintOutlines(ctx, objects, scale) {
       const line = LINES[state];
       ctx.lineWidth = (line.width + (rim ? 2 : 0)) / scale;
       ctx.setLineDash(line.dash.map((length) => length / scale));
-      ctx.lineCap = state === "deleted" ? "round" : "butt";
+      ctx.lineCap = line.cap;
       for (const object of objects) {
         if (object.state !== state) continue;
         if (!rim) ctx.strokeStyle = object.colour;

@@ -68,8 +68,10 @@ function sketch(viewer, now) {
   gesture.path.push(now);
   const path = gesture.path.map((p) => toImage(scene, p));
   const closed = mode === "region" ? rectangle : ellipse;
-  const ring = gesture.free ? freehand(path, viewer.mostPoints, scene.shape) : closed(path[0], path.at(-1), scene.shape);
-  scene.draft = { ring };
+  const { shape } = scene;
+  scene.draft = {
+    ring: gesture.free ? freehand(path, viewer.mostPoints, shape) : closed(path[0], path.at(-1), shape),
+  };
   viewer.draw();
 }
 

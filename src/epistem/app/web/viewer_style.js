@@ -16,7 +16,8 @@ style.textContent = `
 .epistem-viewer .ramp { width: 130px; height: 9px; border-radius: 2px; margin: 3px 0 2px; }
 .epistem-viewer .ends { display: flex; justify-content: space-between; }
 .epistem-viewer .key .line { display: flex; align-items: center; gap: 7px; }
-.epistem-viewer .buttons { position: absolute; right: 10px; top: 10px; display: flex; flex-direction: column; gap: 6px; }
+.epistem-viewer .buttons { position: absolute; right: 10px; top: 10px; display: flex; flex-direction: column;
+  gap: 6px; }
 .epistem-viewer .buttons button { min-width: 40px; height: 40px; padding: 0 6px; font: 600 17px system-ui, sans-serif;
   color: white; background: rgba(12, 16, 22, 0.78); border: 1px solid rgba(255, 255, 255, 0.35); border-radius: 5px;
   cursor: pointer; }

@@ -51,5 +51,6 @@ function measured(about) {
 export function drafted([left, top, right, bottom]) {
   const [wide, tall] = [right - left, bottom - top].map((length) => Number(length.toPrecision(3)));
   const at = `column ${Math.round((left + right) / 2)}, row ${Math.round((top + bottom) / 2)}`;
-  return `New outline at ${at}, ${wide} × ${tall} px. Arrows move it, Shift + arrows shape it, + − size it, Enter keeps it.`;
+  const keys = "Arrows move it, Shift + arrows shape it, + − size it, Enter keeps it.";
+  return `New outline at ${at}, ${wide} × ${tall} px. ${keys}`;
 }
