@@ -205,8 +205,8 @@ def main() -> int:
         "app.request_ms_p95", round(p95, 1), low=round(float(np.median(times)), 1), high=round(max(times), 1),
         target="<= 200", command=COMMAND,
         data=f"{len(times)} requests of the page and its state by a fifth session, while {USERS} sessions sent "
-        f"{EACH} images of {SMALL} px each and until all were done ({spent:.0f} s); 95th percentile, low the median, high "
-        "the slowest; two cores",
+        f"{EACH} images of {SMALL} px each and until all were done ({spent:.0f} s); 95th percentile, low the median, "
+        "high the slowest; two cores",
     )  # fmt: skip
     record(
         "app.lost_or_mixed", wrong, target="0", command=COMMAND,

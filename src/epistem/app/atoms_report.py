@@ -28,7 +28,7 @@ from epistem.report.document import (
 from epistem.report.figures import shrunk
 from epistem.report.words import counted, number, percent, sentence
 
-_NAMES = {
+NAMES = {
     "host": ("Host", ""), "dopants": ("Dopants that may be there", ""), "beam_keV": ("Beam energy", "keV"),
     "semiangle_mrad": ("Convergence semi-angle", "mrad"), "detectors": ("Detectors, inner to outer angle", "mrad"),
     "pixel_A": ("Pixel size", "Å"), "dose_e_per_A2": ("Dose", "e⁻ Å⁻²"),
@@ -226,7 +226,7 @@ def _context(field: Field) -> Table:
         Column(label="From", kind="text", align="left"),
     )  # fmt: skip
     used, origin, rows = context_values(field.found), field.told.origin, []
-    for key, (words, unit) in _NAMES.items():
+    for key, (words, unit) in NAMES.items():
         value = used[key]
         who = origin.get(key, "")
         if key == "detectors":

@@ -33,7 +33,7 @@ def write_folder(
     *,
     by: str = "specimen",
     found: Mapping[str, str] | None = None,
-) -> None:
+) -> Grouping:
     """images.csv, objects.*, samples.csv, errors.csv, run.json, methods.txt, report.json and report.html.
 
     Args:
@@ -44,6 +44,9 @@ def write_folder(
         samples: specimens, or None.
         by: column of the samples that makes the groups.
         found: name of the annotations by file, where they were measured instead of detecting.
+
+    Returns:
+        How the groups compare.
     """
     results.mkdir(parents=True, exist_ok=True)
     write_table(results / "images.csv", [_image_row(record, image, samples) for record, image in _images(records)])
@@ -64,6 +67,7 @@ def write_folder(
         "failed": {error.file: error.why for error in errors},
     }
     write_text(results / "run.json", json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+    return grouping
 
 
 def _write_report(

@@ -121,11 +121,12 @@ def explain(
     if as_json:
         print_json({"out": str(out), **told})
         return
-    print(_explained(told))
+    print(explained(told))
     print(f"Figure: {out / 'heatmap.svg'}")
 
 
-def _explained(told: dict[str, Any]) -> str:
+def explained(told: dict[str, Any]) -> str:
+    """What `explain.record` tells, in sentences, one a line."""
     lines = [f"{told['what'].capitalize()}, region of {told['region_px']} px, {told['forwards']} passes"]
     if told["deletion_p"] is None:
         lines.append("Not tested: the class is nowhere in the region, or --no-check.")

@@ -67,7 +67,7 @@ def train_detector(
             assert images is not None
             done = _on_labels(
                 source, images, out, words, start=start, category=category, kind=kind, device=device,
-                workers=workers, schedule=_schedule(steps, learning_rate, seed),
+                workers=workers, schedule=schedule_of(steps, learning_rate, seed),
             )  # fmt: skip
     done(as_json)
 
@@ -109,7 +109,8 @@ def _on_labels(
     return lambda as_json: _tell_labels(tuned, as_json)
 
 
-def _schedule(steps: int | None, learning_rate: float | None, seed: int | None) -> Any:
+def schedule_of(steps: int | None, learning_rate: float | None, seed: int | None) -> Any:
+    """Of a training on labels, the defaults where nothing is said."""
     from epistem.nets.train import Schedule
 
     return Schedule(
@@ -148,15 +149,23 @@ def _tell_spec(weights: Weights, as_json: bool) -> None:
 
 
 def _tell_labels(tuned: Tuned, as_json: bool) -> None:
-    weights, check = tuned.weights, tuned.check
     if as_json:
-        more: dict[str, Any] = {"from": tuned.source.hash, "held_out": [one.name for one in tuned.parts.held_out]}
-        more |= {"before": check.before if check else None, "after": check.after if check else None}
-        more |= {"worse": check.worse if check else None}
-        more |= {"gain": _gain(tuned, check.gain) if check and check.gain else None}
-        print(json.dumps(_record(weights) | more, indent=1, ensure_ascii=False))
+        print(json.dumps(labels_record(tuned), indent=1, ensure_ascii=False))
         return
-    print(_verdict(tuned, check))
+    print(_verdict(tuned, tuned.check))
+
+
+def labels_record(tuned: Tuned) -> dict[str, Any]:
+    """What a training on labels tells as JSON."""
+    check = tuned.check
+    return _record(tuned.weights) | {
+        "from": tuned.source.hash,
+        "held_out": [one.name for one in tuned.parts.held_out],
+        "before": check.before if check else None,
+        "after": check.after if check else None,
+        "worse": check.worse if check else None,
+        "gain": _gain(tuned, check.gain) if check and check.gain else None,
+    }
 
 
 def _verdict(tuned: Tuned, check: Check | None) -> str:

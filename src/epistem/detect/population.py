@@ -177,7 +177,9 @@ def _area_fraction(measured: Instances, micrograph: Micrograph, coverage: float,
         return Quantity(name, label, 0.0, "%", note=f"{note}; no interval: nothing was found")
     areas = measured.columns["area_px"]
     draws = poisson_sums(areas[:, None], seed=seed)[:, 0]
-    interval = percentile_interval(share, share * draws / areas.sum(), coverage=coverage)
+    # Few large objects drawn twice would cover more than there is.
+    drawn = np.minimum(share * draws / areas.sum(), 1.0)
+    interval = percentile_interval(share, drawn, coverage=coverage)
     return _known(name, label, "%", interval, f"{note}; interval from drawing objects", 100)
 
 

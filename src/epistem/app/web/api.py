@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from epistem.app.web.desk import Desk
+from epistem.app.web.measured import CORRECTIONS, zip_of
 from epistem.app.web.rooms import Refused, Room
+from epistem.app.web.specimens import LARGEST
 from epistem.core import EpistemError
 
 LOOKS = frozenset({"picture.png", "objects.json", "thresholds.json"})
@@ -29,6 +29,7 @@ class Settings(BaseModel):
     thickness_error_nm: float | None = Field(None, ge=0)
     object_name: str | None = Field(None, min_length=1, max_length=40)
     weights: str | None = Field(None, max_length=80)
+    forecast: str | None = Field(None, max_length=80)
 
 
 class Change(BaseModel):
@@ -37,6 +38,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     pixel_size: str | None = Field(None, max_length=60)
+    confirmed: bool | None = None
 
 
 class EditIn(BaseModel):
@@ -47,6 +49,25 @@ class EditIn(BaseModel):
     op: str = Field(max_length=10)
     id: int | None = None
     ring: list[float] | None = Field(None, max_length=4000)
+    made: str | None = Field(None, max_length=16)
+
+
+class ResultsIn(BaseModel):
+    """Which results are to be written and packed: found, or corrected."""
+
+    which: str = Field("found", max_length=10)
+
+
+class ForecastIn(BaseModel):
+    """Of which weights a forecast is to be fitted; None is the shipped ones."""
+
+    weights: str | None = Field(None, max_length=80)
+
+
+class SpecimenIn(BaseModel):
+    """Of one image."""
+
+    specimen: str = Field(max_length=200)
 
 
 class RightIn(BaseModel):
@@ -61,11 +82,21 @@ def make_api(desk: Desk) -> FastAPI:
     Args:
         desk: what can be done.
     """
+    from epistem.app.web.ask_api import ask_routes
+    from epistem.app.web.atoms_api import atoms_routes
+    from epistem.app.web.bench_api import bench_routes
+    from epistem.app.web.segment_api import segment_routes
+
     api = FastAPI(title="epistem", docs_url=None, redoc_url=None)
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(EpistemError, _refused)
     api.include_router(_images(desk))
+    api.include_router(_corrections(desk))
     api.include_router(_results(desk))
+    api.include_router(segment_routes(desk))
+    api.include_router(atoms_routes(desk))
+    api.include_router(ask_routes(desk))
+    api.include_router(bench_routes(desk))
     return api
 
 
@@ -101,11 +132,13 @@ def _images(desk: Desk) -> APIRouter:
             await asyncio.to_thread(desk.abandon, room, id)
             raise
         item = await asyncio.to_thread(desk.rooms.settle, room, id, name)
-        job = await asyncio.to_thread(desk.queue_job, room, "detect", {}, item.id) if detect else None
+        job = await asyncio.to_thread(desk.first_look, room, item.id) if detect else None
         return {"id": item.id, "name": item.name, "job": job}
 
     @to.patch("/images/{id}")
     def change(request: Request, id: str, change: Change) -> dict[str, Any]:
+        if change.confirmed is not None:
+            return desk.confirm(room_of(request), id, change.confirmed)
         return desk.change(room_of(request), id, change.pixel_size)
 
     @to.delete("/images/{id}", status_code=204)
@@ -114,9 +147,12 @@ def _images(desk: Desk) -> APIRouter:
 
     @to.post("/images/{id}/detect")
     def detect(request: Request, id: str, settings: Settings) -> dict[str, str]:
-        room = room_of(request)
-        room.item(id)
-        return {"job": desk.queue_job(room, "detect", settings.model_dump(exclude_none=True), id)}
+        (job,) = desk.analyse(room_of(request), settings.model_dump(exclude_none=True), [id])
+        return {"job": job}
+
+    @to.post("/detect")
+    def detect_all(request: Request, settings: Settings) -> dict[str, list[str]]:
+        return {"jobs": desk.analyse_all(room_of(request), settings.model_dump(exclude_none=True))}
 
     @to.get("/images/{id}/{slice_}/{what}")
     def look(request: Request, id: str, slice_: int, what: str) -> Response:
@@ -129,14 +165,6 @@ def _images(desk: Desk) -> APIRouter:
             raise Refused("this image has not been analysed yet", 404)
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
-    @to.post("/images/{id}/{slice_}/edits")
-    def edit(request: Request, id: str, slice_: int, edit: EditIn) -> dict[str, Any]:
-        return desk.edit(room_of(request), id, slice_, edit.op, edit.id, edit.ring)
-
-    @to.put("/images/{id}/{slice_}/right")
-    def right(request: Request, id: str, slice_: int, said: RightIn) -> dict[str, Any]:
-        return desk.say_right(room_of(request), id, slice_, said.right)
-
     @to.post("/jobs/{id}/cancel")
     def cancel(request: Request, id: str) -> dict[str, bool]:
         return {"cancelled": desk.queue.cancel(id, room_of(request).name)}
@@ -144,28 +172,74 @@ def _images(desk: Desk) -> APIRouter:
     return to
 
 
+def _corrections(desk: Desk) -> APIRouter:
+    """What a person says of images, and what is learned from it."""
+    to = APIRouter(prefix="/api")
+
+    @to.post("/images/{id}/{slice_}/edits")
+    def edit(request: Request, id: str, slice_: int, edit: EditIn) -> dict[str, Any]:
+        return desk.edit(room_of(request), id, slice_, edit.op, edit.id, edit.ring, edit.made)
+
+    @to.put("/images/{id}/{slice_}/right")
+    def right(request: Request, id: str, slice_: int, said: RightIn) -> dict[str, Any]:
+        return desk.say_right(room_of(request), id, slice_, said.right)
+
+    @to.post("/images/{id}/measure")
+    def measure(request: Request, id: str) -> dict[str, str]:
+        return {"job": desk.measure(room_of(request), id)}
+
+    @to.put("/images/{id}/specimen", status_code=204)
+    def specimen(request: Request, id: str, said: SpecimenIn) -> None:
+        desk.set_specimen(room_of(request), id, said.specimen)
+
+    @to.put("/samples")
+    async def samples(request: Request) -> dict[str, Any]:
+        text = (await _body(request, LARGEST)).decode("utf-8-sig", "replace")
+        return await asyncio.to_thread(desk.set_samples, room_of(request), text)
+
+    @to.post("/train", status_code=201)
+    def train(request: Request) -> dict[str, str]:
+        return desk.train(room_of(request))
+
+    @to.post("/forecast", status_code=201)
+    def forecast(request: Request, of: ForecastIn) -> dict[str, str]:
+        return desk.forecast(room_of(request), of.weights)
+
+    @to.post("/next", status_code=201)
+    def label_next(request: Request) -> dict[str, str]:
+        return {"job": desk.queue_job(room_of(request), "next", {})}
+
+    return to
+
+
 def _results(desk: Desk) -> APIRouter:
     to = APIRouter()
 
+    @to.post("/api/results", status_code=201)
+    def write(request: Request, asked: ResultsIn) -> dict[str, str]:
+        return {"job": desk.results(room_of(request), asked.which)}
+
     @to.get("/api/corrections.json")
     def corrections(request: Request) -> Response:
-        return FileResponse(desk.corrections(room_of(request)), filename="corrections.coco.json")
+        path = room_of(request).corrected / CORRECTIONS
+        if not path.is_file():
+            raise Refused("no corrections are written: mark images as right, and prepare the corrected results", 404)
+        return FileResponse(path, filename=CORRECTIONS)
 
-    @to.get("/api/results.zip")
-    def results(request: Request) -> Response:
-        room = room_of(request)
-        desk.write_results(room)
-        return StreamingResponse(
-            _zipped(room.results), media_type="application/zip",
-            headers={"content-disposition": 'attachment; filename="epistem-results.zip"'},
-        )  # fmt: skip
+    @to.get("/api/results-{which}.zip")
+    def results(request: Request, which: str) -> Response:
+        path = zip_of(room_of(request), which)
+        if which not in ("found", "corrected") or not path.is_file():
+            raise Refused("these results are not prepared yet: once images are analysed, ask for them", 404)
+        return FileResponse(path, filename=path.name)
 
     @to.get("/results/{path:path}")
-    def result(request: Request, path: str) -> Response:
-        room = room_of(request)
-        if path == "report.html":
-            desk.write_results(room)
-        return file_below(room.results, path)
+    def found(request: Request, path: str) -> Response:
+        return file_below(room_of(request).results, path)
+
+    @to.get("/corrected/{path:path}")
+    def corrected(request: Request, path: str) -> Response:
+        return file_below(room_of(request).corrected, path)
 
     @to.get("/runs/{path:path}")
     def run(request: Request, path: str) -> Response:
@@ -203,29 +277,11 @@ async def _store(request: Request, path: Path, most: int, size: int | None) -> N
         raise Refused("the file did not come whole; send it again", 400)
 
 
-class _Sink:
-    """What a zip is written to, piece by piece."""
-
-    def __init__(self) -> None:
-        self.held = bytearray()
-
-    def write(self, data: Any) -> int:
-        self.held += data
-        return len(data)
-
-    def flush(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        data = bytes(self.held)
-        self.held.clear()
-        return data
-
-
-def _zipped(folder: Path) -> Iterator[bytes]:
-    sink = _Sink()
-    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-            archive.write(path, Path("epistem-results") / path.relative_to(folder))
-            yield sink.take()
-    yield sink.take()
+async def _body(request: Request, most: int) -> bytes:
+    """The whole body, which may not be large."""
+    came = bytearray()
+    async for piece in request.stream():
+        came += piece
+        if len(came) > most:
+            raise Refused(f"that is larger than {most:,} bytes, as large as this may be", 413)
+    return bytes(came)

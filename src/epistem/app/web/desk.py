@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from epistem.app.store import RESULT, FileError, FileRecord, folder_of
-from epistem.app.web.detect import settings_of
-from epistem.app.web.edits import checked, corrected, objects_now, read_edits, write_edit
+from epistem.app.web.detect import SETTINGS, settings_of
+from epistem.app.web.edits import correct, objects_now, own_score
 from epistem.app.web.jobs import lane_of
+from epistem.app.web.looks import is_kept
 from epistem.app.web.queue import Queue, Queued
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, read_json
-from epistem.report.export import write_coco
+from epistem.app.web.runs import right_images
+from epistem.app.web.specimens import keep_table, read_specimens, set_specimen, specimen_of, thickness_of
+from epistem.report.export import write_text
 
 WAITING = 2000
 """Jobs of one room that may wait."""
+_ONCE = frozenset({"measure", "results", "next"})
+"""Jobs that need not be done twice for the same question."""
 
 
 class Desk:
@@ -43,6 +48,9 @@ class Desk:
             for job in own:  # only the last settings count
                 if job.kind == kind and job.item == item:
                     self.queue.cancel(job.id, room.name)
+        same = [job for job in own if (job.kind, job.item) == (kind, item) and dict(job.what) == dict(what)]
+        if kind in _ONCE and same:
+            return same[0].id
         return self.queue.add(room.name, kind, what, item=item, lane=lane_of(kind))
 
     def state(self, room: Room) -> dict[str, Any]:
@@ -58,7 +66,7 @@ class Desk:
     def _told(self, room: Room, item: Item, job: Queued | None) -> dict[str, Any]:
         return {
             "id": item.id, "name": item.name, "bytes": item.bytes, "pixel_size": item.pixel_size,
-            "right": list(item.right), "job": None if job is None else _job(job),
+            "confirmed": item.confirmed, "right": list(item.right), "job": None if job is None else _job(job),
         }  # fmt: skip
 
     def change(self, room: Room, id: str, pixel_size: str | None) -> dict[str, Any]:
@@ -72,11 +80,42 @@ class Desk:
         typed = (pixel_size or "").strip() or None
         if typed is not None:
             parse_pixel_size(typed)
-        item = room.change(id, pixel_size=typed)
-        what = self._last_settings(room, id)
+        item = room.change(id, lambda _: {"pixel_size": typed, "confirmed": typed is not None})
+        what = self.last_settings(room, id)
         return {"job": self.queue_job(room, "detect", what, id), "pixel_size": item.pixel_size}
 
-    def _last_settings(self, room: Room, id: str) -> Mapping[str, Any]:
+    def confirm(self, room: Room, id: str, confirmed: bool) -> dict[str, Any]:
+        """The person says that the pixel size that was read from the file is right, or takes it back.
+
+        Raises:
+            Refused: there is none to confirm.
+        """
+        told = read_json(room.look_of(id) / "thresholds.json")
+        if confirmed and (told is None or told["calibration"] is None):
+            raise Refused("the pixel size of this image is not known; type it")
+        return {"confirmed": room.change(id, lambda _: {"confirmed": confirmed}).confirmed}
+
+    def analyse(self, room: Room, what: Mapping[str, Any], ids: Sequence[str]) -> list[str]:
+        """Images analysed with these settings; the jobs.
+
+        Raises:
+            EpistemError: a setting outside its range, or weights that are not there.
+        """
+        settings_of(what, None, room)
+        return [self.queue_job(room, "detect", what, room.item(id).id) for id in ids]
+
+    def analyse_all(self, room: Room, what: Mapping[str, Any]) -> list[str]:
+        """All images with these settings, those too that are yet to come."""
+        jobs = self.analyse(room, what, [item.id for item in room.items()])
+        write_text(room.folder / SETTINGS, json.dumps(dict(what)))
+        return jobs
+
+    def first_look(self, room: Room, id: str) -> str:
+        """An image that has just come, analysed as the others; the job."""
+        return self.queue_job(room, "detect", read_json(room.folder / SETTINGS) or {}, id)
+
+    def last_settings(self, room: Room, id: str) -> Mapping[str, Any]:
+        """What an image was last to be analysed with."""
         own = [job for job in self.queue.of_room(room.name) if job.kind == "detect" and job.item == id]
         return own[-1].what if own else {}
 
@@ -96,72 +135,104 @@ class Desk:
         return objects_now(room, id, slice_)
 
     def edit(
-        self, room: Room, id: str, slice_: int, op: str, number: int | None, ring: Sequence[float] | None
-    ) -> dict[str, Any]:
+        self, room: Room, id: str, slice_: int, op: str, number: int | None, ring: Sequence[float] | None,
+        made: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """One correction; how many objects there are then.
 
+        Args:
+            made: of the candidates that the person saw.
+
         Raises:
-            Refused: it makes no sense on this image.
+            Refused: it makes no sense on this image, or the image was analysed anew since.
         """
         room.item(id)
-        told = objects_now(room, id, slice_)
-        write_edit(room, id, slice_, checked(op, number, ring, len(told["objects"]), told["shape"]))
-        return {
-            "edits": len(read_edits(room, id, slice_)),
-            "n": len(corrected(room, id, slice_, self.least(room, id, slice_))),
-        }
-
-    def least(self, room: Room, id: str, slice_: int) -> float | None:
-        """The threshold of the last analysis."""
-        told = read_json(room.look_of(id, slice_) / "thresholds.json")
-        return None if told is None else told["own"]["score"]
+        correct(room, id, slice_, op, number, ring, made)
+        objects = objects_now(room, id, slice_)["objects"]
+        least = own_score(room, id, slice_)
+        return {"n": sum(is_kept(one, least) for one in objects)}
 
     def say_right(self, room: Room, id: str, slice_: int, right: bool) -> dict[str, Any]:
         """The person says that every object of an image is right now, or takes it back."""
         objects_now(room, id, slice_)
-        others = set(room.item(id).right) - {slice_}
-        item = room.change(id, right=tuple(sorted(others | {slice_} if right else others)))
-        return {"right": list(item.right)}
 
-    def corrections(self, room: Room) -> Path:
-        """A COCO file of all images that are right.
+        def said(item: Item) -> dict[str, Any]:
+            others = set(item.right) - {slice_}
+            return {"right": tuple(sorted(others | {slice_} if right else others))}
 
-        Raises:
-            Refused: there is none.
-        """
-        right = [(item, one) for item in room.items() for one in item.right]
-        if not right:
-            raise Refused("no image is marked as right yet: correct one, and say so", 404)
-        path = room.folder / "corrections.coco.json"
-        write_coco(
-            path, [(item.name, corrected(room, item.id, one, self.least(room, item.id, one))) for item, one in right]
-        )
-        return path
+        return {"right": list(room.change(id, said).right)}
 
-    def records(self, room: Room) -> tuple[list[FileRecord], list[FileError]]:
-        """What was analysed, and what failed."""
-        records, errors = [], []
-        for told in self.state(room)["images"]:
-            path = folder_of(room.results, told["name"]) / RESULT
-            job = told["job"]
-            if job is not None and job["state"] == "failed":
-                errors.append(FileError(file=told["name"], kind="failed", why=job["why"]))
-            elif path.is_file():
-                records.append(FileRecord.model_validate_json(path.read_text("utf-8")))
-        return records, errors
-
-    def write_results(self, room: Room) -> None:
-        """The folder's tables and report, as `epistem analyze` writes them.
+    def train(self, room: Room) -> dict[str, str]:
+        """A training on all images that are right; its job, and the name of its run.
 
         Raises:
-            Refused: nothing has been analysed.
+            Refused: no image is right, or one is under way.
         """
-        from epistem.app.folder import write_folder
+        if not right_images(room):
+            raise Refused("no image is marked as right yet: correct one, and say so")
+        return self._begin(room, "train", {})
 
-        records, errors = self.records(room)
-        if not records:
-            raise Refused("no image has been analysed yet", 404)
-        write_folder(room.results, records, errors, settings_of({}, None), None)
+    def forecast(self, room: Room, weights: str | None) -> dict[str, str]:
+        """A forecast fitted on all images that are right; its job, and the name of its run.
+
+        Raises:
+            Refused: too few images are right, no such weights, or one is under way.
+        """
+        from epistem.trust.forecast import LEAST_CASES
+
+        settings_of({"weights": weights}, None, room)
+        missing = LEAST_CASES - len(right_images(room))
+        if missing > 0:
+            raise Refused(f"a forecast is fitted on {LEAST_CASES} corrected images or more; {missing} are missing")
+        return self._begin(room, "forecast", {"weights": weights})
+
+    def _begin(self, room: Room, kind: str, what: Mapping[str, Any]) -> dict[str, str]:
+        jobs = self.queue.of_room(room.name)
+        if any(job.kind == kind and job.state in ("waiting", "running") for job in jobs):
+            raise Refused(f"a {'training' if kind == 'train' else 'fit'} is under way already; wait for it", 409)
+        folder = room.new_run(kind)
+        return {"job": self.queue_job(room, kind, {**what, "run": folder.name}), "run": folder.name}
+
+    def results(self, room: Room, which: str) -> str:
+        """The job that writes tables, report and zip of all images.
+
+        Raises:
+            Refused: neither of what was found nor of what was corrected.
+        """
+        if which not in ("found", "corrected"):
+            raise Refused(f"results are as found or corrected, not {which[:20]!r}")
+        told = self.state(room)["images"]
+        failed = {one["name"]: one["job"]["why"] for one in told if one["job"] and one["job"]["state"] == "failed"}
+        return self.queue_job(room, "results", {"which": which, "failed": failed})
+
+    def measure(self, room: Room, id: str) -> str:
+        """The job that measures what the person left of an image."""
+        objects_now(room, room.item(id).id, 0)
+        return self.queue_job(room, "measure", {}, id)
+
+    def set_samples(self, room: Room, text: str) -> dict[str, Any]:
+        """A table of specimens; images whose foil it tells are measured anew.
+
+        Raises:
+            EpistemError: it cannot be read.
+        """
+        samples = keep_table(room, text)
+        items = room.items()
+        jobs = [
+            self.queue_job(room, "detect", {**self.last_settings(room, item.id), **foil}, item.id)
+            for item in items
+            if (foil := thickness_of(samples, item.name))
+        ]
+        return {"warnings": list(samples.warnings(item.name for item in items)), "jobs": jobs}
+
+    def set_specimen(self, room: Room, id: str, specimen: str) -> None:
+        """Of one image; an empty name takes it back."""
+        set_specimen(room, room.item(id).name, specimen)
+
+    def specimens(self, room: Room) -> dict[str, str]:
+        """By image."""
+        samples = read_specimens(room)
+        return {item.id: specimen_of(samples, item.name) for item in room.items()}
 
 
 def _job(job: Queued) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from contextlib import chdir
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,26 @@ from epistem.app.batch import make_jobs
 from epistem.app.settings import Settings, make_settings
 from epistem.app.store import Job, finished
 from epistem.app.trust_card import Unwatched, Watched
+from epistem.app.web.carried import write_objects
 from epistem.app.web.jobs import Bench
-from epistem.app.web.looks import objects_json, threshold_row
+from epistem.app.web.label_first import write_forecast
+from epistem.app.web.looks import objects_json, quantity_json, threshold_row
+from epistem.app.web.rooms import Room
 from epistem.app.worker import run_job
-from epistem.core import Instances, Micrograph, ReadError
+from epistem.core import Instances, Micrograph, Quantity, ReadError
 from epistem.detect import least_score
 from epistem.detect.measure import measure
 from epistem.report.export import write_text, written_whole
 from epistem.report.overlay import plain_png
 from epistem.trust.cases import LEAST_CANDIDATE
 from epistem.trust.forecast import GRID
+from epistem.trust.result import Forecast
 
 OWN = ("min_score", "thickness_nm", "thickness_error_nm", "object_name")
 """Settings that the page may send; the pixel size belongs to the image."""
+
+SETTINGS = "settings.json"
+"""Beside an image: what it was analysed with."""
 
 
 class Remembered:
@@ -44,20 +51,38 @@ class Remembered:
 
     def __call__(self, micrograph: Micrograph) -> Instances:
         if micrograph.id not in self._found:
-            _check_size(micrograph, self._megapixels)
+            check_size(micrograph, self._megapixels)
             self._found[micrograph.id] = self._detector(micrograph)
         return self._found[micrograph.id]
 
 
-def settings_of(what: Mapping[str, Any], pixel_size: str | None, weights: Path | None = None) -> Settings:
-    """The settings of an analysis from what the page sent.
+@dataclass(frozen=True)
+class Noting(Watched):
+    """A watched detector that remembers the last forecast of each image."""
+
+    forecasts: dict[str, Forecast] = field(default_factory=dict)
+
+    def look(self, micrograph: Micrograph) -> tuple[Instances, Forecast]:
+        """As every watched detector."""
+        found, self.forecasts[micrograph.id] = seen = super().look(micrograph)
+        del found
+        return seen
+
+
+def settings_of(what: Mapping[str, Any], pixel_size: str | None, room: Room) -> Settings:
+    """The settings of an analysis from what the page sent; files are named as they lie below the room.
 
     Raises:
+        Refused: weights or a forecast that no run of the room made.
         SettingsError: a value outside its range.
     """
+    from epistem.app.web.runs import forecast_of, weights_of
+
     values = {name: what[name] for name in OWN if what.get(name) is not None}
-    if weights is not None:
-        values["detector_settings"] = {"weights": str(weights)}
+    if what.get("weights"):
+        values["detector_settings"] = {"weights": str(weights_of(room, str(what["weights"])))}
+    if what.get("forecast"):
+        values["forecast"] = str(forecast_of(room, str(what["forecast"])))
     return make_settings(**values, pixel_size=pixel_size)
 
 
@@ -65,35 +90,35 @@ def run(bench: Bench) -> dict[str, Any]:
     """Analyse one image; its results are those of `epistem analyze` with the same settings.
 
     Returns:
-        Of each image in the file: name, count, expected F1, verdict.
+        Of each image in the file: name, count, expected F1, verdict, mean diameter.
     """
     assert bench.item is not None
-    item = bench.room.item(bench.item)
-    settings = settings_of(bench.what, item.pixel_size, _weights(bench))
-    (job,) = make_jobs([(bench.room.file_of(item), item.name)], settings)
-    record = finished(bench.room.results, job)
-    if record is None or not bench.room.look_of(item.id).is_dir():
-        record = _look(bench, job, settings)
+    room = Room(bench.room.folder.absolute())
+    item, bench = room.item(bench.item), replace(bench, room=room)
+    path = room.file_of(item)
+    # Reports name the weights: from inside the room they do not tell where the server keeps it.
+    with chdir(room.folder):
+        settings = settings_of(bench.what, item.pixel_size, room)
+        (job,) = make_jobs([(path, item.name)], settings)
+        record = finished(room.results, job)
+        if record is None or not room.look_of(item.id).is_dir():
+            record = _look(bench, job, settings)
+    write_text(room.folder_of(item.id) / SETTINGS, json.dumps(dict(bench.what)))
     return {
         "images": [
             {
                 "name": one.name, "n": one.n_objects, "verdict": one.verdict, "folder": one.folder,
-                "f1": None if "f1" not in one.expected else one.expected["f1"].value,
+                "f1": None if "f1" not in one.expected else one.expected["f1"].value, "mean": _mean(one.quantities),
             }
             for one in record.images
         ],
     }  # fmt: skip
 
 
-def _weights(bench: Bench) -> Path | None:
-    """Weights that were trained in this room, by the name of their run."""
-    run = bench.what.get("weights")
-    if not run:
-        return None
-    from epistem.app.web.train import weights_of
-
-    path: Path = weights_of(bench.room, str(run))
-    return path
+def _mean(quantities: Mapping[str, Quantity]) -> dict[str, Any] | None:
+    """The mean diameter, in nm where the pixel size is known."""
+    there = (quantities.get(f"mean_diameter_{unit}") for unit in ("nm", "px"))
+    return next((quantity_json(one) for one in there if one is not None and one.value is not None), None)
 
 
 def _look(bench: Bench, job: Job, settings: Settings) -> Any:
@@ -105,7 +130,7 @@ def _look(bench: Bench, job: Job, settings: Settings) -> Any:
     def show(analysis: Analysis) -> None:
         nonlocal n
         everything = remembered(analysis.micrograph) if remembered else analysis.found
-        write_looks(room.look_of(item.id, n), analysis, everything, settings, again)
+        write_looks(room, item.id, n, analysis, everything, settings, again)
         n += 1
 
     bench.told("Looking for objects")
@@ -119,7 +144,7 @@ def _remembering(looker: Watched | Unwatched, megapixels: float) -> tuple[Rememb
     """What keeps every candidate, and the detector as it is with another threshold, looking at them."""
     if isinstance(looker, Watched):
         kept = Remembered(looker.detector, megapixels)
-        watched = replace(looker, detector=kept)
+        watched = Noting(kept, looker.least, looker.forecaster, looker.limits, looker.name)
         return kept, lambda least: watched if least is None else replace(watched, least=least)
     own = least_score(looker.detector)
     if own is None:
@@ -133,24 +158,28 @@ def _remembering(looker: Watched | Unwatched, megapixels: float) -> tuple[Rememb
     return kept, above
 
 
-def write_looks(folder: Path, analysis: Analysis, everything: Instances, settings: Settings, again: Again) -> None:
+def write_looks(
+    room: Room, item: str, slice_: int, analysis: Analysis, everything: Instances, settings: Settings, again: Again
+) -> None:
     """What the page shows of one image: picture, outlines of every candidate, and a row for every threshold.
 
     Args:
-        folder: to write to.
+        room, item, slice_: of which image.
         analysis: at the threshold of the settings.
         everything: all candidates.
         settings: of the analysis.
         again: the detector with another threshold.
     """
+    folder = room.look_of(item, slice_)
     folder.mkdir(parents=True, exist_ok=True)
     micrograph, scale = analysis.micrograph, analysis.micrograph.calibration
+    looker = again(None)
+    write_forecast(folder, looker.forecasts[micrograph.id] if isinstance(looker, Noting) else None)
     with written_whole(folder / "picture.png") as part:
         part.write_bytes(plain_png(micrograph))
-    found = objects_json(measure(everything, micrograph), micrograph)
-    write_text(folder / "objects.json", json.dumps(found, ensure_ascii=False))
     least = _least(analysis)
     own = threshold_row(analysis, least)
+    write_objects(room, item, slice_, objects_json(measure(everything, micrograph), micrograph), least)
     told: dict[str, Any] = {
         "name": micrograph.name, "own": own, "warnings": list(micrograph.warnings),
         "context": {name: str(value) for name, value in micrograph.context.known().items()},
@@ -160,7 +189,7 @@ def write_looks(folder: Path, analysis: Analysis, everything: Instances, setting
     }  # fmt: skip
     # The person sees this threshold while the others are tried.
     write_text(folder / "thresholds.json", json.dumps({**told, "rows": [own]}, ensure_ascii=False))
-    others = () if least is None else (score for score in _grid(again(None)) if score != least)
+    others = () if least is None else (score for score in _grid(looker) if score != least)
     rows = [
         threshold_row(analyze_image(micrograph, settings.model_copy(update={"min_score": one}), again(one)), one)
         for one in others
@@ -179,7 +208,11 @@ def _least(analysis: Analysis) -> float | None:
     return None if value is None else float(value)
 
 
-def _check_size(micrograph: Micrograph, megapixels: float) -> None:
+def check_size(micrograph: Micrograph, megapixels: float) -> None:
+    """
+    Raises:
+        ReadError: more pixels than the page takes.
+    """
     if micrograph.pixels.size > megapixels * 1e6:
         rows, cols = micrograph.shape
         raise ReadError(

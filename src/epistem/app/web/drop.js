@@ -32,8 +32,8 @@ export default {
     <div class="epistem-drop" :class="{ over }" @dragenter.prevent="over = true" @dragover.prevent="over = true"
          @dragleave="left" @drop.prevent="dropped">
       <div class="zone">
-        <button type="button" class="all" @click="$refs.files.click()">Drop micrographs here, or choose files</button>
-        <button type="button" @click="$refs.folder.click()">Choose a folder</button>
+        <button type="button" class="all" @click="$refs.files.click()">{{ words }}</button>
+        <button type="button" v-if="folders" @click="$refs.folder.click()">Choose a folder</button>
         <small v-if="maxBytes">Up to {{ size(maxBytes) }} each</small>
       </div>
       <input ref="files" type="file" multiple aria-hidden="true" tabindex="-1" @change="chosen" />
@@ -51,7 +51,7 @@ export default {
         </li>
       </ul>
     </div>`,
-  props: { url: String, maxBytes: Number },
+  props: { url: String, maxBytes: Number, words: String, folders: Boolean },
   emits: ["done"],
   data: () => ({ over: false, rows: [], count: 0 }),
   computed: {

@@ -13,6 +13,7 @@ from nicegui.events import GenericEventArguments
 from epistem.app.web.viewer import LEFT_OUT, own_address
 from epistem.core.errors import SettingsError
 
+MICROGRAPHS = "Drop micrographs here, or choose files"
 LONGEST_NAME = 1000
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -33,6 +34,7 @@ class Drop(ui.element, component="drop.js"):
 
     Args:
         url: where the files go, on this server.
+        words: what may be dropped, on the button; other than micrographs come one by one, not as folders.
         max_bytes: larger files are refused before they are sent; the server must still check. None: no limit.
         on_done: name and id of each stored file, both as the browser tells them and so not to be trusted;
             whether this user has a file of that id the page must ask.
@@ -42,12 +44,13 @@ class Drop(ui.element, component="drop.js"):
     """
 
     def __init__(
-        self, url: str, *, max_bytes: int | None = None, on_done: Callable[[str, str], object] | None = None
-    ) -> None:
+        self, url: str, *, words: str = MICROGRAPHS, max_bytes: int | None = None,
+        on_done: Callable[[str, str], object] | None = None,
+    ) -> None:  # fmt: skip
         own_address(url)
         super().__init__()
         self._on_done = on_done
-        self._props.update({"url": url, "max-bytes": max_bytes})
+        self._props.update({"url": url, "max-bytes": max_bytes, "words": words, "folders": words == MICROGRAPHS})
         self.on("done", self._done)
 
     def _done(self, event: GenericEventArguments) -> object:

@@ -6,8 +6,10 @@
     {"op": "delete", "id": 3}                       candidate 3 is none
     {"op": "confirm", "id": 3}                      candidate 3 is one, whatever its score
     {"op": "restore", "id": 3}                      as the detector had it; an added one is taken away
+    {"op": "replace", "id": 3}                      candidate 3 lies where a person drew one; `carried` writes it
 
-Candidates are numbered as they were found, added objects go on from there.
+Candidates are numbered as they were found, added objects go on from there. So a log belongs to one set of
+candidates, `made` in objects.json; `carried` takes it over to the next one.
 """
 
 from __future__ import annotations
@@ -15,19 +17,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from epistem.app.web.lock import locked
 from epistem.app.web.looks import is_kept
-from epistem.app.web.rooms import Refused, Room, read_json
+from epistem.app.web.rooms import Item, Refused, Room, read_json
 from epistem.core import Instances, Provenance
 from epistem.core.polygon import fill
 
-Op = Literal["add", "delete", "confirm", "restore"]
+Op = Literal["add", "delete", "confirm", "restore", "replace"]
 LONGEST_RING = 2000
-_STATES = {"delete": "deleted", "confirm": "confirmed"}
+_STATES = {"delete": "deleted", "confirm": "confirmed", "replace": "replaced"}
 
 
 class Edit(NamedTuple):
@@ -63,10 +67,41 @@ def checked(op: str, id: int | None, ring: Sequence[float] | None, objects: int,
     return Edit(op, id)  # type: ignore[arg-type]
 
 
-def read_edits(room: Room, item: str, slice_: int) -> list[Edit]:
-    """The corrections of one image so far."""
+def correct(
+    room: Room, item: str, slice_: int, op: str, id: int | None, ring: Sequence[float] | None,
+    made: str | None = None,
+) -> None:  # fmt: skip
+    """One more correction, kept.
+
+    Args:
+        made: of the candidates that the person saw; None takes those that are there.
+
+    Raises:
+        Refused: it makes no sense, or the image was analysed anew since.
+    """
+    with locked(lock_of(room, item, slice_)):
+        told = _told(room, item, slice_)
+        if made not in (None, told["made"]):
+            raise Refused("the image was analysed anew meanwhile; look at it again", 409)
+        path = log_of(room, item, slice_, told["made"])
+        total = told["candidates"] + sum(edit.op == "add" for edit in read_edits(path))
+        line = line_of(checked(op, id, ring, total, told["shape"]))
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+
+
+def line_of(edit: Edit) -> str:
+    """As it stands in the log."""
+    return json.dumps({k: v for k, v in edit._asdict().items() if v not in (None, ())}) + "\n"
+
+
+def read_edits(path: Path) -> list[Edit]:
+    """The corrections in a log so far."""
     try:
-        lines = _path(room, item, slice_).read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except OSError:
         return []
     found = []
@@ -77,18 +112,6 @@ def read_edits(room: Room, item: str, slice_: int) -> list[Edit]:
         except (ValueError, KeyError):  # a line that a crash cut off
             continue
     return found
-
-
-def write_edit(room: Room, item: str, slice_: int, edit: Edit) -> None:
-    """One more correction: one write of one line, which other tabs cannot cut in two."""
-    path = _path(room, item, slice_)
-    path.parent.mkdir(exist_ok=True)
-    line = json.dumps({k: v for k, v in edit._asdict().items() if v not in (None, ())}) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
 
 
 def states(edits: Edits) -> dict[int, str]:
@@ -132,22 +155,26 @@ def corrected(room: Room, item: str, slice_: int, least: float | None) -> Instan
         Refused: the image has not been looked at yet.
     """
     told = objects_now(room, item, slice_)
-    shape = (int(told["shape"][0]), int(told["shape"][1]))
-    kept = [one for one in told["objects"] if is_kept(one, least)]
+    return instances_of((one for one in told["objects"] if is_kept(one, least)), told["shape"])
+
+
+def instances_of(objects: Iterable[Mapping[str, Any]], shape: Sequence[int]) -> Instances:
+    """Objects of the viewer with masks; a score that a person overruled is unknown."""
+    rows_cols = (int(shape[0]), int(shape[1]))
     masks, scores, labels = [], [], []
-    for one in kept:
-        mask = fill([_rows_cols(ring) for ring in one["rings"]], shape)
+    for one in objects:
+        mask = fill([_rows_cols(ring) for ring in one["rings"]], rows_cols)
         if mask is not None:
             masks.append(mask)
             scores.append(np.nan if one["state"] != "found" or one["score"] is None else one["score"])
             labels.append(one["label"])
     if not masks:
-        return Instances.empty(shape, ("cavity",))
+        return Instances.empty(rows_cols, ("cavity",))
     classes = tuple(dict.fromkeys(labels))
     boxes = [[m.rows.start, m.cols.start, m.rows.stop, m.cols.stop] for m in masks]
     return Instances(
-        shape, np.array(boxes, float), np.array(scores), np.array([classes.index(one) for one in labels]), classes,
-        tuple(mask.crop for mask in masks), provenance=Provenance("corrected by hand", "1"),
+        rows_cols, np.array(boxes, float), np.array(scores), np.array([classes.index(one) for one in labels]),
+        classes, tuple(mask.crop for mask in masks), provenance=Provenance("corrected by hand", "1"),
     )  # fmt: skip
 
 
@@ -157,16 +184,53 @@ def objects_now(room: Room, item: str, slice_: int) -> dict[str, Any]:
     Raises:
         Refused: the image has not been looked at yet.
     """
-    told = read_json(room.look_of(item, slice_) / "objects.json")
+    told = _told(room, item, slice_)
+    edits = read_edits(log_of(room, item, slice_, told["made"]))
+    said, drawn = states(edits), added_objects(edits, told)
+    seen = [{**one, "state": said.get(one["id"], "found")} for one in told["objects"]]
+    # What a drawn one stands for is not shown a second time.
+    told["objects"] = [one for one in seen if one["state"] != "replaced"] + drawn
+    return told
+
+
+def has_corrections(room: Room, item: Item) -> bool:
+    """Whether a person said anything of any image of a file."""
+    if item.right:
+        return True
+    for path in (room.folder_of(item.id) / "looks").glob("*/objects.json"):
+        told = read_json(path)
+        if told is not None and read_edits(log_of(room, item.id, int(path.parent.name), told["made"])):
+            return True
+    return False
+
+
+def own_score(room: Room, item: str, slice_: int) -> float | None:
+    """The threshold of the last analysis of an image."""
+    told = read_json(room.look_of(item, slice_) / "thresholds.json")
+    return None if told is None else told["own"]["score"]
+
+
+def log_of(room: Room, item: str, slice_: int, made: str) -> Path:
+    """The corrections of one set of candidates; its folder is made."""
+    return _folder(room, item) / f"{slice_:04d}-{made}.jsonl"
+
+
+def lock_of(room: Room, item: str, slice_: int) -> Path:
+    """Held while the candidates or the corrections of an image change."""
+    return _folder(room, item) / f"{slice_:04d}.lock"
+
+
+def _folder(room: Room, item: str) -> Path:
+    folder = room.folder_of(item) / "edits"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _told(room: Room, item: str, slice_: int) -> dict[str, Any]:
+    told: dict[str, Any] | None = read_json(room.look_of(item, slice_) / "objects.json")
     if told is None:
         raise Refused("this image has not been analysed yet", 404)
-    edits = read_edits(room, item, slice_)
-    said, n = states(edits), told["candidates"]
-    found: list[Mapping[str, Any]] = told["objects"][:n]
-    drawn = added_objects(edits, told)
-    told["objects"] = [{**one, "state": said.get(one["id"], "found")} for one in found]
-    told["objects"] += drawn
-    return dict(told)
+    return told
 
 
 def _size(ring: Sequence[float], told: Mapping[str, Any]) -> dict[str, float]:
@@ -183,7 +247,3 @@ def _size(ring: Sequence[float], told: Mapping[str, Any]) -> dict[str, float]:
 
 def _rows_cols(flat: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(flat, float).reshape(-1, 2)[:, ::-1]
-
-
-def _path(room: Room, item: str, slice_: int) -> Any:
-    return room.folder_of(item) / "edits" / f"{slice_:04d}.jsonl"

@@ -44,6 +44,18 @@ JOBS: Table = Table(
     "job",
     {
         "detect": "epistem.app.web.detect:run",
+        "segment": "epistem.app.web.segment:run",
+        "explain": "epistem.app.web.segment:explain_region",
+        "atoms_read": "epistem.app.web.atoms:read",
+        "atoms": "epistem.app.web.atoms:run",
+        "measure": "epistem.app.web.measured:measure",
+        "results": "epistem.app.web.measured:results",
+        "next": "epistem.app.web.label_first:run",
+        "train": "epistem.app.web.train:run",
+        "forecast": "epistem.app.web.forecasts:run",
+        "ask": "epistem.app.web.ask:run",
+        "bench_init": "epistem.app.web.bench:init",
+        "bench": "epistem.app.web.bench:run",
     },
 )
 LONG = frozenset({"train", "forecast", "bench"})

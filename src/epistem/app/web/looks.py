@@ -74,7 +74,7 @@ def sizes(objects: Sequence[Mapping[str, Any]], least: float | None) -> tuple[li
 def is_kept(one: Mapping[str, Any], least: float | None) -> bool:
     """Whether an object counts: found at this threshold and not deleted, or confirmed, or added."""
     if one["state"] != "found":
-        return bool(one["state"] != "deleted")
+        return one["state"] not in ("deleted", "replaced")
     return least is None or one["score"] is None or bool(one["score"] >= least)
 
 

@@ -8,9 +8,12 @@
     │   ├── item.json              its name as the person calls it, its settings
     │   ├── <name>                 the file
     │   ├── looks/<slice>/         picture.png, objects.json, thresholds.json: what the page shows
-    │   └── edits/<slice>.jsonl    corrections, one line each
+    │   └── edits/<slice>-….jsonl  corrections, one line each
     ├── detect/                    a results folder as `epistem analyze` writes it
-    └── runs/<id>/                 a training, a benchmark, an answer
+    ├── corrected/                 the same of the objects as they were corrected
+    ├── zips/                      both, to download
+    ├── samples.csv                which image is of which specimen
+    └── runs/<id>/                 a training, a forecast, a benchmark, an answer
 
 A session knows its room by a key that only its cookie holds; no name that a person typed is ever part of a path
 unless `safe_name` made it.
@@ -26,7 +29,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from epistem.app.web.limits import Limits
+from epistem.app.web.lock import locked
 from epistem.core import EpistemError, SettingsError
 from epistem.report.export import write_text
 
@@ -65,6 +69,7 @@ class Item(BaseModel):
         bytes: of the file.
         number: in order of arrival.
         pixel_size: what the person typed, or None.
+        confirmed: whether the person said that the pixel size in the file is right.
         right: images of it (by slice) of which the person said that every object is right.
     """
 
@@ -75,6 +80,7 @@ class Item(BaseModel):
     bytes: int
     number: int
     pixel_size: str | None = None
+    confirmed: bool = False
     right: tuple[int, ...] = Field(default=())
 
 
@@ -93,6 +99,11 @@ class Room:
     def results(self) -> Path:
         """The results folder of detection."""
         return self.folder / "detect"
+
+    @property
+    def corrected(self) -> Path:
+        """The results folder of the corrected objects."""
+        return self.folder / "corrected"
 
     def items(self) -> list[Item]:
         """All images, in the order they came."""
@@ -133,10 +144,21 @@ class Room:
         """What the page shows of one image of a file."""
         return self.folder_of(id) / "looks" / f"{slice_:04d}"
 
-    def change(self, id: str, **values: Any) -> Item:
-        """An image with other values, kept."""
-        item = self.item(id).model_copy(update=values)
-        write_text(self.folder_of(id) / ITEM, item.model_dump_json())
+    def slices(self, id: str) -> int:
+        """How many images of a file have been looked at."""
+        return sum(1 for _ in (self.folder_of(id) / "looks").glob("*/objects.json"))
+
+    def change(self, id: str, change: Callable[[Item], Mapping[str, Any]]) -> Item:
+        """An image with other values, kept.
+
+        Args:
+            change: the values, from how it is now.
+        """
+        self.item(id)
+        with locked(self.folder_of(id) / ".lock"):
+            before = self.item(id)
+            item = before.model_copy(update=dict(change(before)))
+            write_text(self.folder_of(id) / ITEM, item.model_dump_json())
         return item
 
     def remove(self, id: str) -> None:
@@ -145,7 +167,8 @@ class Room:
         from epistem.app.store import folder_of
 
         shutil.rmtree(self.folder_of(id), ignore_errors=True)
-        shutil.rmtree(folder_of(self.results, item.name), ignore_errors=True)
+        for results in (self.results, self.corrected):
+            shutil.rmtree(folder_of(results, item.name), ignore_errors=True)
 
     def new_run(self, kind: str) -> Path:
         """A folder for a training, a benchmark, an answer."""
@@ -155,7 +178,9 @@ class Room:
 
     def size(self) -> int:
         """Of everything in it [bytes]."""
-        return sum(path.stat().st_size for path in self._files())
+        # A training's images are the uploaded files under another name.
+        seen = {(one.st_dev, one.st_ino): one.st_size for one in (path.stat() for path in self._files())}
+        return sum(seen.values())
 
     def _files(self) -> Iterator[Path]:
         return (path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -30,6 +30,7 @@ export function scaleBar(longest_nm) {
 }
 
 export function paint(ctx, scene) {
+  if (!ctx.canvas.width || !ctx.canvas.height) return; // in a tab that is not shown
   ctx.setTransform(1, 0, 0, 1, 0, 0);
   ctx.fillStyle = css(SHADE);
   ctx.fillRect(0, 0, ctx.canvas.width, ctx.canvas.height);

@@ -13,6 +13,10 @@ TABS: Table = Table(
     "tab",
     {
         "Detect": "epistem.app.web.pages.detect:DetectTab",
+        "Segment": "epistem.app.web.pages.segment:SegmentTab",
+        "Atoms": "epistem.app.web.pages.atoms:AtomsTab",
+        "Ask": "epistem.app.web.pages.ask:AskTab",
+        "Bench": "epistem.app.web.pages.bench:BenchTab",
     },
 )
 _ICONS = {"Detect": "blur_circular", "Segment": "texture", "Atoms": "grain", "Ask": "forum", "Bench": "leaderboard"}

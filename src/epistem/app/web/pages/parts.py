@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from nicegui import ui
 
-from epistem.core import Quantity
+from epistem.core import EpistemError, Quantity
 from epistem.report.words import DASH, number, percent, with_interval
+
+T = TypeVar("T")
 
 VERDICTS = {
     "accept": ("Accept", "positive", "check_circle"), "review": ("Review", "warning", "visibility"),
@@ -65,3 +67,23 @@ def quantities_table(quantities: Sequence[Mapping[str, Any]]) -> None:
 def short(value: float | None, unit: str = "") -> str:
     """A number with its unit for a table."""
     return DASH if value is None else f"{number(value)} {unit}".strip()
+
+
+def tried(do: Callable[[], T]) -> T | None:
+    """What was asked for; where it is refused, None, and the page says why."""
+    try:
+        return do()
+    except EpistemError as error:
+        ui.notify(" ".join(str(error).split()), type="warning", multi_line=True)
+        return None
+
+
+def last_told(jobs: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any] | None:
+    """The last job of a kind that nobody took back, as `Desk.state` tells it."""
+    own = [job for job in jobs if job["kind"] == kind and job["state"] != "cancelled"]
+    return own[-1] if own else None
+
+
+def attribute(name: str) -> str:
+    """For an HTML attribute in NiceGUI's props."""
+    return name.replace('"', "'").replace("\\", "")
