@@ -153,6 +153,12 @@ def test_an_image_without_a_valid_pixel_has_no_density() -> None:
         assert (result[name].value, result[name].note) == (None, "the image has no valid pixel")
 
 
+def test_no_interval_of_an_area_fraction_passes_the_whole_area() -> None:
+    fraction = summary(squares((0, 0), (0, 100), side=95))["area_fraction_percent"]
+
+    assert fraction.high == 100
+
+
 def test_overlapping_objects_cover_their_common_pixels_once() -> None:
     ring = np.ones((10, 10))
     ring[2:8, 2:8] = 0
