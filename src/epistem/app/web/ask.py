@@ -68,9 +68,9 @@ def queue_ask(
         network_of(room, network)
     if not question:
         raise Refused("the question is empty; ask for instance: how many cavities are there?")
-    for what, text, most in (("question", question, LONGEST), ("context", context, LONGEST_CONTEXT)):
+    for name, text, most in (("question", question, LONGEST), ("context", context, LONGEST_CONTEXT)):
         if len(text) > most:
-            raise Refused(f"the {what} has {len(text):,} characters; up to {most:,} are taken")
+            raise Refused(f"the {name} has {len(text):,} characters; up to {most:,} are taken")
     if sum(1 for _ in (room.folder / "runs").glob("ask-*")) >= MOST:
         raise Refused(f"this session has asked {MOST} questions, as many as it may; the command line is epistem ask")
     folder = room.new_run("ask")

@@ -37,7 +37,7 @@ LONGEST = 4_000_000
 """Characters of a profile."""
 MOST_NETWORKS, MOST_TILE_PX, MOST_BATCH = 200, 1024, 64
 _NAME = re.compile(r"bench-[0-9a-f]{8}")
-_QUICK = {
+_QUICK: Mapping[str, Mapping[str, Any]] = {
     "model": {"encoders": ["tf_efficientnet_lite0"], "decoders": ["unet", "fpn"], "weights": ["imagenet"]},
     "training": {
         "batch_size": 8, "max_epochs": None, "max_steps": 120, "early_stopping": None, "image_size": 128,

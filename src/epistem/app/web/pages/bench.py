@@ -152,7 +152,10 @@ class BenchTab:
 
     async def _look(self) -> None:
         name = str(self._study.value)
-        text, self._ranking, self._report, self._offered = await run.io_bound(self._seen, name)
+        seen = await run.io_bound(self._seen, name)
+        if seen is None:  # the server stops
+            return
+        text, self._ranking, self._report, self._offered = seen
         now = (name, bool(text), self._report, self._ranking, [(one.id, one.state, one.words) for one in self._own()])
         if now == self._drawn:
             return
