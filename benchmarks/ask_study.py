@@ -15,7 +15,6 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,22 +23,21 @@ from PIL import Image
 from benchmarks.ask_judge import expert_pairs
 from benchmarks.record import ROOT, record
 from benchmarks.study import study_data
-from epistem.app.ask_evaluate import answer_all, grade, lines_of, scene_set, told_of
+from epistem.app.ask_answers import BASELINES, answer_all, answer_baselines
+from epistem.app.ask_evaluate import grade, lines_of, told_of
+from epistem.app.ask_page import read_study
+from epistem.app.ask_set import LEARNED_SCENES, scene_set
 from epistem.app.ask_tools import tools_for
 from epistem.ask.answer import answer, picture
 from epistem.ask.controls import Condition
 from epistem.ask.decline import is_unanswerable
 from epistem.ask.judge import make_judge
-from epistem.ask.records import Answered, Figure, Pair, Paper, identity, read_records, write_records
+from epistem.ask.records import Figure, Pair, Paper, identity, read_records, write_records
 from epistem.ask.scene_pairs import described_scene, scene_kinds
-from epistem.ask.speakers import LocalAssistant, Retrieval, Template
-from epistem.core.micrograph import Micrograph
-from epistem.detect.measure import measure
-from epistem.nets.eye import FocusEye
+from epistem.ask.speakers import LocalAssistant
 
 COMMAND = "python -m benchmarks.ask_study WORK"
 CONDITIONS: tuple[Condition, ...] = ("real", "shuffled", "blank", "caption-only", "untrained-projector")
-LEARNED_SCENES = 240
 TESTED_TOOLS = 40
 
 
@@ -108,11 +106,10 @@ def evaluated(folder: Path, speakers: dict[bool, LocalAssistant], name: str, wha
     """Answers under every condition and by the baselines, graded by rules."""
     figures = {one.id: one for one in read_records(folder / "figures.jsonl", Figure)}
     pairs = read_records(folder / "pairs.jsonl", Pair)
-    answered, _ = answer_all(
-        figures, pairs, folder, CONDITIONS, lambda untrained: speakers[untrained], seed=0, quiet=False
-    )
-    grades = grade(pairs, answered, folder, make_judge("rules"), 1, True)
-    told = told_of(pairs, answered, grades)
+    answer_all(figures, pairs, folder, CONDITIONS, lambda untrained: speakers[untrained])
+    answered = answer_baselines(BASELINES, None, figures, pairs, folder, quiet=False)
+    grade(pairs, answered, folder, make_judge("rules"), 1, True)
+    told = told_of(read_study(folder, model=speakers[False].name, mode="words"))
     judge = told["judges"][0]
     print("\n".join(lines_of(told)))
     of = told["quality"][judge]
@@ -127,43 +124,12 @@ def evaluated(folder: Path, speakers: dict[bool, LocalAssistant], name: str, wha
         record(f"ask.{name}", gain["value"], low=gain["low"], high=gain["high"], target=wanted, command=COMMAND,
                data=f"{about}; real image minus another one, 90 % over papers; mean scores: {more}")  # fmt: skip
         for condition, one in of["real_minus"].items():
-            if condition != "shuffled" and one["value"] is not None:
+            if condition not in ("shuffled", *BASELINES) and one["value"] is not None:
                 record(f"ask.{name}.over_{condition}", one["value"], low=one["low"], high=one["high"],
                        target="reported", command=COMMAND, data=f"{about}; real image minus {condition}")  # fmt: skip
-    baselines(folder, figures, pairs, name, about, dry)
-
-
-def baselines(folder: Path, figures: dict[str, Figure], pairs: list[Pair], name: str, about: str, dry: bool) -> None:
-    """The answer of the most similar training scene, and the commonest answer to the question: both need no words."""
-    known, eye = learned(folder.parent)
-    looks = lambda image: eye([Micrograph(np.asarray(image))]).mean(axis=1)[0]  # noqa: E731
-    speakers = (Retrieval(known[0], known[1], looks), Template([pair for own in known[1] for pair in own]))
-    for speaker in speakers:
-        said = []
-        for pair in pairs:
-            with Image.open(folder / str(figures[pair.figure].image)) as image:
-                text = "".join(speaker(image.convert("L"), pair.question))
-            said.append(Answered(id=identity(pair.id, speaker.name, text), pair=pair.id, model=speaker.name,
-                                 question=pair.question, text=text))  # fmt: skip
-        judge = make_judge("rules")
-        of = {one.id: one for one in pairs}
-        scores = [judge.grade(one.question, of[str(one.pair)].answer, one.text, "quality").score for one in said]
-        scored = [score for score in scores if score is not None]
-        print(f"{speaker.name}: {np.mean(scored):.1f} of {len(scored)}")
-        if not dry:
-            record(f"ask.{name}.{speaker.name}", float(np.mean(scored)), target="reported", command=COMMAND,
-                   data=f"{about}; mean score of the baseline {speaker.name} on {LEARNED_SCENES} scenes")  # fmt: skip
-
-
-def learned(work: Path) -> tuple[tuple[Any, list[list[Pair]]], FocusEye]:
-    """Vectors and questions of scenes that are in training."""
-    eye, kinds = FocusEye(), scene_kinds()
-    scenes = [described_scene(kinds[number % len(kinds)], number) for number in range(LEARNED_SCENES)]
-    kept = work / "learned.npy"
-    if not kept.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        np.save(kept, np.concatenate([eye([one.micrograph]).mean(axis=1) for one in scenes]))
-    return (np.load(kept), [one.pairs for one in scenes]), eye
+        for baseline in BASELINES:
+            record(f"ask.{name}.{baseline}", mean[baseline], target="reported", command=COMMAND,
+                   data=f"{about}; mean score of the baseline {baseline} on {LEARNED_SCENES} scenes")  # fmt: skip
 
 
 def by_tools(dry: bool) -> None:
@@ -174,13 +140,13 @@ def by_tools(dry: bool) -> None:
         one = described_scene(kind, 2_000_000 + number, look="sem")
         tools = tools_for(one.micrograph)
         tool = next(tool for tool in tools if thing in tool.finds)
-        found = measure(tool(one.micrograph), one.micrograph)
+        seen = tool.look(one.micrograph)
         count = answer(one.micrograph, f"How many {kind} are there?", tools=tools).statements[0]
         size = answer(one.micrograph, f"What is the mean diameter of the {kind}?", tools=tools).statements[0]
-        own = float(np.nanmean(found.columns["equivalent_diameter_nm"])) if len(found) else None
-        same += [count.value == len(found), size.value == own if own is None else abs(size.value - own) < 1e-9 * own]
+        own = seen.quantities["mean_diameter_nm"].value
+        same += [count.value == len(seen.found), size.value == own]
         units += [count.unit == "1", size.unit == ("nm" if own is not None else None)]
-        errors.append(abs(len(found) - one.facts.count) / max(1, one.facts.count))
+        errors.append(abs(len(seen.found) - one.facts.count) / max(1, one.facts.count))
     print(f"as the detector {np.mean(same):.3f}, units {np.mean(units):.3f}, its count error {np.median(errors):.2f}")
     if not dry:
         about = f"{TESTED_TOOLS} held-out scenes of pores and particles, 'how many' and 'mean diameter'"

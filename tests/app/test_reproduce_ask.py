@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epistem.app.reproduce_ask import page_of, read_study, reproduce_ask
-from epistem.app.reproduce_ask_numbers import PRINTED, judged_by
+from epistem.app.ask_numbers import judged_by
+from epistem.app.reproduce_ask import PRINTED, reproduce_ask
 from epistem.ask.records import CATEGORIES, Answered, Figure, Grade, Pair, Paper, write_records
 from epistem.core import RecordError, SettingsError
 
@@ -140,19 +140,20 @@ def test_each_judge_has_a_section_and_people_and_models_come_before_rules(store:
     both = [*grades(said, "rules-1"), *grades(said, "model:endpoint:m")]
     write_records(store / "grades.jsonl", both)
     (store / "figures.jsonl").unlink()
-    report = page_of(read_study(store), {})
-    titles = [section.title for section in report.sections]
+    report = json.loads((reproduce_ask(store, store / "out").parent / "report.json").read_text("utf-8"))
+    titles = [section["title"] for section in report["sections"]]
     assert titles[2:4] == ["Judge 1: model:endpoint:m", "Judge 2: rules-1"]
-    assert "no language model's score" not in report.to_json()
+    assert "no language model's score" not in json.dumps(report)
 
 
 def test_unanswerable_questions_and_a_person_s_queue_are_counted(page: Path) -> None:
     report = json.loads((page.parent / "report.json").read_text("utf-8"))
     facts = {one["label"]: one["value"] for block in report["sections"][0]["blocks"] if block["kind"] == "facts"
              for one in block["facts"]}  # fmt: skip
-    assert facts["unanswerable questions that it abstained from, of 1"] == 100
+    assert facts["unanswerable questions that were declined, of 1"] == 100
+    assert facts["answerable questions that were declined, of 40"] == 0
     assert facts["for a person to decide"] == 1
-    assert facts["model"] == "assistant:x"
+    assert "Answered by assistant:x, its words alone." in json.dumps(report)
 
 
 def test_without_figures_log_and_controls_the_page_says_what_is_not_known(store: Path, tmp_path: Path) -> None:
@@ -172,5 +173,5 @@ def test_a_folder_without_records_or_grades_and_a_model_that_is_not_there_are_re
     with pytest.raises(RecordError, match="grade them first"):
         reproduce_ask(store, store / "out", embed=embed)
     (store / "grades.jsonl").unlink()
-    with pytest.raises(RecordError, match=r"grades\.jsonl"):
+    with pytest.raises(SettingsError, match=r"grades\.jsonl: wanted what `epistem ask evaluate` writes"):
         reproduce_ask(store, store / "out", embed=embed)

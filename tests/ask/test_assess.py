@@ -97,6 +97,13 @@ def test_unscored_answers_are_counted_and_are_no_zero() -> None:
     assert found.loc[0, "low"] <= 70 <= found.loc[0, "high"]
 
 
+def test_scores_that_are_all_the_same_have_no_interval() -> None:
+    pairs = [pair("a"), pair("b"), pair("c")]
+    found = quality_table(table_of(pairs, [grade(one, 100.0) for one in pairs]))
+    assert found.loc[0, "mean"] == 100
+    assert np.isnan(found.loc[0, "low"])
+
+
 def test_nothing_scored_has_no_mean() -> None:
     pairs = [pair("a")]
     found = quality_table(table_of(pairs, [grade(pairs[0], None)]))

@@ -7,10 +7,9 @@ from PIL import Image
 
 from epistem.ask.controls import (
     CONDITIONS,
+    Gain,
     another_image,
-    answer_under,
     blank_like,
-    grounding_gain,
     paired_gain,
     shown_under,
 )
@@ -80,19 +79,11 @@ def test_each_condition_shows_what_it_says() -> None:
     assert all(np.ptp(np.asarray(one.image)) == 0 for one in seen["blank"])
     assert [one.image for one in seen["caption-only"]] == [None] * 4
     assert all("Caption 0-0." in one.text for one in seen["caption-only"][:1])
-    assert all(one == (None, "What is it?") for one in seen["question-only"])
+    assert all(one == (None, "What is it?", None) for one in seen["question-only"])
+    # What is known of an image goes with it.
+    assert [one.figure for one in seen["blank"]] == shown
+    assert all(one.figure != mine for one, mine in zip(seen["shuffled"], shown, strict=True))
     assert "Caption" not in "".join(one.text for name in ("real", "shuffled", "blank") for one in seen[name])
-
-
-def test_answers_carry_their_condition_and_belong_to_their_question() -> None:
-    shown = figures(1, 1)
-    answers = list(
-        answer_under("blank", [pair_on(one) for one in shown], {one.id: one for one in shown}, picture,
-                     lambda image, text: f"{image is not None} {text}", model="m")
-    )  # fmt: skip
-    assert {one.condition for one in answers} == {"blank"}
-    assert [one.pair for one in answers] == ["pair-0-0", "pair-1-0"]
-    assert len({one.id for one in answers}) == 2
 
 
 def test_what_is_not_there_is_refused() -> None:
@@ -103,42 +94,30 @@ def test_what_is_not_there_is_refused() -> None:
         list(shown_under("real", [pair_on(shown[1])], {}, picture))
 
 
-def rows(scores: dict[str, list[float]], papers: int = 5) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"pair": str(i), "paper": str(i % papers), "condition": condition, "score": score, "judge": "rules-1",
-         "assessment": "quality"}
-        for condition, values in scores.items()
-        for i, score in enumerate(values)
-    ])  # fmt: skip
+def gain(first: list[float], second: list[float], papers: int = 5) -> Gain:
+    paper = pd.Series([str(i % papers) for i in range(max(len(first), len(second)))])
+    return paired_gain("real − shuffled", pd.Series(first), pd.Series(second), paper)
 
 
 def test_a_model_that_looks_gains_and_one_that_does_not_gains_nothing() -> None:
     rng = np.random.default_rng(0)
     base = rng.uniform(20, 60, 40)
-    looks = grounding_gain(rows({"real": [*(base + 20)], "shuffled": [*base]}))
-    assert looks.difference is not None
-    assert looks.difference.low > 0
-    assert looks.difference.value == pytest.approx(20)
-    blind = grounding_gain(rows({"real": [*(base + rng.normal(0, 5, 40))], "shuffled": [*base]}))
-    assert blind.difference is not None
-    assert blind.difference.low < 0 < blind.difference.high
+    looks = gain([*(base + 20)], [*base]).difference
+    assert looks is not None
+    assert looks.low > 0
+    assert looks.value == pytest.approx(20)
+    blind = gain([*(base + rng.normal(0, 5, 40))], [*base]).difference
+    assert blind is not None
+    assert blind.low < 0 < blind.high
 
 
 def test_pairs_without_a_score_on_both_sides_are_left_out_and_counted() -> None:
-    gain = grounding_gain(rows({"real": [50, 60, np.nan, 80], "shuffled": [40, 40, 40]}, papers=2))
-    assert (gain.n, gain.left_out) == (2, 2)
-    assert (gain.first, gain.second) == (55, 40)
+    found = gain([50, 60, np.nan, 80], [40, 40, 40], papers=2)
+    assert (found.n, found.left_out) == (2, 2)
+    assert (found.first, found.second) == (55, 40)
 
 
 def test_one_paper_gives_no_interval_and_no_pair_no_mean() -> None:
-    assert grounding_gain(rows({"real": [50.0, 60.0], "shuffled": [40.0, 30.0]}, papers=1)).difference is None
+    assert gain([50.0, 60.0], [40.0, 30.0], papers=1).difference is None
     nothing = paired_gain("a", pd.Series(dtype=float), pd.Series(dtype=float), pd.Series(dtype=str))
     assert (nothing.n, nothing.first, nothing.difference) == (0, None, None)
-
-
-def test_gains_are_of_one_judge_and_one_model() -> None:
-    two = rows({"real": [50.0], "shuffled": [40.0]})
-    with pytest.raises(SettingsError, match="one judge"):
-        grounding_gain(pd.concat([two, two.assign(judge="model:x")]))
-    with pytest.raises(SettingsError, match="several answers"):
-        grounding_gain(pd.concat([two, two]))

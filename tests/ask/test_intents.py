@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from epistem.ask.intents import intent_of
+from epistem.ask.intents import intent_of, thing_called
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ def test_what_no_image_shows_is_known_as_such(question):
         ("pore density", "density", "pore", "mean"),
         ("How many pores per µm² are there?", "density", "pore", "mean"),
         ("What is the porosity?", "fraction", "pore", "mean"),
+        ("What fraction of the area do the bubbles occupy?", "fraction", "cavity", "mean"),
         ("How many pores can you see at this magnification, please?", "count", "pore", "mean"),
         ("How many pores are in the field of view?", "count", "pore", "mean"),
     ],
@@ -130,3 +131,36 @@ def test_a_cross_section_shows_thickness_and_a_surface_does_not():
 )
 def test_a_value_stays_unseen_where_its_traces_are_seen(question):
     assert intent_of(question).asked == "unseen"
+
+
+@pytest.mark.parametrize(
+    "question", ["How long is the scale bar?", "What is the scale bar length?", "Is there a scale bar?",
+                 "What does the micron marker say?"]
+)  # fmt: skip
+def test_a_scale_bar_is_read_and_not_measured_or_told_in_words(question):
+    assert intent_of(question)[:3] == ("written", None, "scale bar")
+
+
+def test_a_thing_beside_a_scale_bar_is_what_is_asked_about():
+    assert intent_of("How many pores are larger than the scale bar?").left == "larger than the scale bar"
+    assert intent_of("Is the crack longer than the scale bar?").asked == "words"
+
+
+@pytest.mark.parametrize("question", ["What is the largest pore?", "Give the biggest pore."])
+def test_the_largest_thing_is_asked_for_by_its_size(question):
+    assert intent_of(question)[:4] == ("size", "pore", None, "largest")
+    assert intent_of("How many cracks are in the largest pore?")[:2] == ("count", "crack")
+
+
+def test_a_name_that_somebody_gave_is_a_thing_before_what_rules_know():
+    assert (
+        intent_of("What area fraction do the grain boundaries cover?", ["grain boundary"]).thing == "grain boundary"
+    )
+    assert intent_of("What area fraction do the grain boundaries cover?").left == "boundaries"
+    assert intent_of("How many matrixes are there?", ["matrix"]).thing == "matrix"
+
+
+def test_class_names_are_understood_as_the_words_of_questions_are():
+    assert [thing_called(one) for one in ("Precipitate", "pores", "dislocation_loop", "gamma prime")] == [
+        "particle", "pore", "loop", None
+    ]  # fmt: skip

@@ -243,7 +243,7 @@ def test_an_error_that_nobody_thought_of_costs_one_paper(tmp_path, monkeypatch):
     sheet(tmp_path / "b.pdf", noise((50, 50)))
     monkeypatch.setattr(Document, "page", broken)
     bad, good = ingest_all(tmp_path.glob("*.pdf"), tmp_path / "out", read=False)
-    assert bad == Failed("a.pdf", "a.pdf cannot be read (ZeroDivisionError: division by zero)")
+    assert bad == Failed("a.pdf", "fault", "a.pdf cannot be read (ZeroDivisionError: division by zero)")
     assert isinstance(good, Ingested)
 
 

@@ -56,6 +56,14 @@ def test_nothing_tells_which_model_or_condition_an_answer_is_from(tmp_path: Path
     assert "shuffled" not in text
 
 
+def test_an_answer_is_shown_without_how_it_was_had_and_each_mode_as_often_as_can_be(tmp_path: Path) -> None:
+    said = "There are 3 pores (measured by a secret detector)."
+    whole = [one.model_copy(update={"id": f"w-{one.id}", "mode": "whole", "text": said}) for one in ANSWERS[:4]]
+    page = write_answers_page(tmp_path / "rate.html", PAIRS, [*ANSWERS[4:], *whole], n=8)
+    assert "secret detector" not in page.path.read_text("utf-8")
+    assert sum(name.startswith("w-") for name in page.answered) == 4
+
+
 def test_nothing_is_loaded_and_no_answer_can_run(tmp_path: Path) -> None:
     _, _, text = written(tmp_path)
     assert not re.search(r"(src|href)\s*=\s*\"?(https?:)?//", text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from epistem.core import RecordError, SettingsError
 from epistem.core.micrograph import Micrograph
-from epistem.nets.assistant import IGNORED, IMAGE, Assistant, Turn, conversation
+from epistem.nets.assistant import IGNORED, IMAGE, Assistant, Turn, conversation, streamed
 from epistem.nets.assistant_fit import Stage, Talks, fit_stage, llava_pretrain
 from epistem.nets.assistant_use import load_assistant, save_assistant
 from epistem.nets.eye import pooled, square
@@ -133,6 +134,25 @@ def test_a_stream_ends_with_the_whole_answer(folder):
     network = assistant(folder)
     whole = network.answer([Turn("what ?", "")], looks(0), longest=6)
     assert "".join(network.stream([Turn("what ?", "")], looks(0), longest=6)).strip() == whole
+
+
+def test_a_stream_that_nobody_reads_to_its_end_stops(folder):
+    language = load_language(str(folder))
+    steps = []
+    language.model.register_forward_hook(lambda *_: steps.append(1))
+    wanted = {"input_ids": torch.tensor([[3, 4, 5]]), "min_new_tokens": 200, "max_new_tokens": 200}
+    before = set(threading.enumerate())
+    stream = streamed(language.model, language.tokenizer, wanted)
+    next(stream)
+    stream.close()
+    assert set(threading.enumerate()) <= before
+    assert len(steps) < 100
+
+
+def test_a_failure_in_the_thread_reaches_who_reads(folder):
+    language = load_language(str(folder))
+    with pytest.raises(IndexError):
+        list(streamed(language.model, language.tokenizer, {"input_ids": torch.tensor([[10_000]])}))
 
 
 def test_a_linear_projector_is_one_layer_as_published(folder):

@@ -1,4 +1,4 @@
-"""`epistem ask IMAGE "question"`, and `epistem ask evaluate`, `train`, `rate`, `agree`."""
+"""`epistem ask IMAGE "question"`, and `epistem ask evaluate`, `compare`, `train`, `rate`, `agree`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,20 @@ class _ImageFirst(TyperGroup):
             args = ["about", *args]
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """How to ask, with its options, and then the commands."""
+        about = self.commands["about"]
+        about.format_help(type(ctx)(about, info_name=ctx.info_name, parent=ctx.parent), formatter)
+        super().format_help(ctx, formatter)
+
 
 asking = typer.Typer(
-    cls=_ImageFirst, no_args_is_help=True,
-    help='Ask about an image: epistem ask IMAGE "how many pores are there?" [--pixel-size, --context, --endpoint, '
-    "--json: epistem ask about --help]; or train and evaluate what answers.",
+    cls=_ImageFirst, no_args_is_help=True, help="Or train, evaluate and rate what answers.",
 )  # fmt: skip
 
 Weights = Annotated[
-    Path | None, typer.Option("--model", "-m", help="Weights of `epistem ask train`; else the shipped.")
+    Path | None,
+    typer.Option("--model", "-m", help="Weights of `epistem ask train`, or the folder of a finished LLaVA."),
 ]
 LanguageFolder = Annotated[
     str | None, typer.Option("--language", help="Folder of the language model of these weights.")
@@ -46,11 +51,32 @@ class Preset(StrEnum):
     llava_1 = "llava-1"
 
 
+class ContextName(StrEnum):
+    """What becomes of added context in training."""
+
+    keep = "keep"
+    drop = "drop"
+
+
 class JudgeName(StrEnum):
     """Who grades."""
 
     rules = "rules"
     model = "model"
+
+
+class AnswerMode(StrEnum):
+    """Who answers in an evaluation."""
+
+    whole = "whole"
+    words = "words"
+
+
+class BaselineName(StrEnum):
+    """What answers beside the model."""
+
+    retrieval = "retrieval"
+    template = "template"
 
 
 @asking.command(hidden=True)
@@ -59,6 +85,13 @@ def about(
     question: Annotated[str, typer.Argument(help="The question.")],
     context: Annotated[str, typer.Option(help="What is known of the sample.")] = "",
     pixel_size: Annotated[str | None, typer.Option(help="Overrules the file: '0.38', '1.2 µm'.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--image", min=1, help="Which one of a stack, series or colour, from 1.")
+    ] = None,
+    segmenter: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run of `epistem train segmenter`: its classes are measured. May be repeated."),
+    ] = None,
     model: Weights = None,
     language: LanguageFolder = None,
     endpoint: EndpointUrl = None,
@@ -67,14 +100,19 @@ def about(
     words: Annotated[
         bool, typer.Option("--words/--no-words", help="Let a language model answer what is not measured.")
     ] = True,
+    hub: Annotated[bool, typer.Option("--hub", help="--model may be the name of a LLaVA on the hub.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Answer a question on an image, and say of each sentence whether it was measured, read, or is only words."""
+    """Answer a question on an image: epistem ask IMAGE "how many pores are there?"
+
+    It is said whether the answer was measured, read, or is only words, and how far it can be trusted.
+    """
     from epistem.app.ask_run import ask_image
 
     ask_image(
-        image, question, context=context, pixel_size=pixel_size, model=model, language=language, endpoint=endpoint,
-        endpoint_model=endpoint_model, key_from=key_from, words=words, as_json=as_json,
+        image, question, context=context, pixel_size=pixel_size, number=number, segmenters=segmenter or (),
+        model=model, language=language, endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from,
+        words=words, hub=hub, as_json=as_json,
     )  # fmt: skip
 
 
@@ -91,6 +129,14 @@ def evaluate(
     condition: Annotated[
         list[str] | None,
         typer.Option(help="real, shuffled, blank, caption-only, question-only, untrained-projector."),
+    ] = None,
+    answer: Annotated[
+        AnswerMode,
+        typer.Option(help="whole: as `epistem ask`: measured, read, declined, else words; words: the model alone."),
+    ] = AnswerMode.whole,
+    baseline: Annotated[
+        list[BaselineName] | None,
+        typer.Option(help="Also let retrieval or template answer from training papers or scenes; repeatable."),
     ] = None,
     judge: Annotated[JudgeName, typer.Option(help="rules asks nobody; model asks the endpoint.")] = JudgeName.rules,
     judge_endpoint: Annotated[
@@ -115,8 +161,25 @@ def evaluate(
         folder, out, scenes=scenes, questions=questions, split=split, conditions=condition, judge=judge.value,
         judge_endpoint=judge_endpoint, judge_model=judge_model, again=again, ask=ask, repeats=repeats,
         model=model, language=language, endpoint=endpoint, endpoint_model=endpoint_model, key_from=key_from,
-        seed=seed, as_json=as_json,
+        seed=seed, as_json=as_json, mode=answer.value, baselines=[one.value for one in baseline or ()],
     )  # fmt: skip
+
+
+@asking.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of `epistem ask evaluate`.", readable=False)],
+    second: Annotated[Path, typer.Argument(help="Another one, of the same set.", readable=False)],
+    judge_endpoint: Annotated[str, typer.Option(help="The judge's base URL, or local.")],
+    judge_model: Annotated[str, typer.Option(help="The judge's name there.")],
+    key_from: KeyFrom = "OPENAI_API_KEY",
+    as_json: Json = False,
+) -> None:
+    """Which of two answers a judge prefers, in both orders; how often the order decides. A stopped run goes on."""
+    from epistem.app.ask_compare import compare_results
+
+    compare_results(
+        first, second, judge_endpoint=judge_endpoint, judge_model=judge_model, key_from=key_from, as_json=as_json
+    )
 
 
 @asking.command()
@@ -136,6 +199,9 @@ def train(
         Path | None, typer.Option(help="LLaVA's list of captions for stage 1, its images beside it; else the set's.")
     ] = None,
     hub: Annotated[bool, typer.Option("--hub", help="--eye and --language may be fetched from the hub.")] = False,
+    context: Annotated[
+        ContextName, typer.Option(help="drop takes added context off the questions: a control of what it does.")
+    ] = ContextName.keep,
     as_json: Json = False,
 ) -> None:
     """Train the assistant on a set: stage 1 on captions where a new eye or language model is given, then stage 2.
@@ -146,7 +212,7 @@ def train(
 
     train_assistant(
         folder, out, preset=preset.value, start=start, eye=eye, language=language, epochs=epochs, pretrain=pretrain,
-        hub=hub, as_json=as_json,
+        hub=hub, context=context.value, as_json=as_json,
     )  # fmt: skip
 
 
@@ -158,7 +224,7 @@ def rate(
     seed: Annotated[int, typer.Option(min=0, help="Of their choice and order.")] = 0,
 ) -> None:
     """Write a page on which people grade answers without knowing what they come from."""
-    from epistem.app.ask_evaluate import write_rating_page
+    from epistem.app.ask_rate import write_rating_page
 
     write_rating_page(folder, out, number=number, seed=seed)
 
@@ -170,6 +236,6 @@ def agree(
     as_json: Json = False,
 ) -> None:
     """Agreement of people with each other and with the judge: κ, ICC, with intervals."""
-    from epistem.app.ask_evaluate import tell_agreement
+    from epistem.app.ask_rate import tell_agreement
 
     tell_agreement(folder, ratings, as_json=as_json)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from epistem.app.papers_run import FIGURES, PAIRS
+from epistem.app.ask_folder import FIGURES, PAIRS
 from epistem.app.terminal import say
 from epistem.ask.records import Figure, Pair, read_records
 from epistem.core import Micrograph, SettingsError
@@ -23,13 +24,18 @@ if TYPE_CHECKING:
     from epistem.nets.eye import Eye
 
 _QUESTIONS = 4
+ContextUse = Literal["keep", "drop"]
 
 
 def train_assistant(
     folder: Path, out: Path, *, preset: str, start: Path | None, eye: str | None, language: str | None,
-    epochs: float | None, pretrain: Path | None, hub: bool, as_json: bool,
+    epochs: float | None, pretrain: Path | None, hub: bool, context: ContextUse, as_json: bool,
 ) -> None:  # fmt: skip
     """Train, write weights and card.
+
+    Args:
+        context: "keep" learns questions as they are, "drop" the same ones without the context that was added: a
+            control of whether context keeps it from looking.
 
     Raises:
         SettingsError: a set without pictures or questions of the training split; another eye than the weights had.
@@ -42,6 +48,10 @@ def train_assistant(
 
     figures = {one.id: one for one in read_records(folder / FIGURES, Figure) if one.image}
     pairs = [one for one in read_records(folder / PAIRS, Pair) if one.figure in figures]
+    if context == "drop":
+        pairs, orphans = without_context(pairs)
+        if orphans:
+            say(f"{orphans} questions with context are left out: the set does not hold the ones they were made from.")
     if not any(one.split == "train" for one in pairs):
         raise SettingsError(f"no question of split train with a picture in {folder}: run epistem papers questions")
     is_new = eye is not None or language is not None
@@ -72,9 +82,9 @@ def train_assistant(
             if one.split == "train"
         ]  # fmt: skip
         fit_stage(network, _captions(captions, network, looks), first or STAGE_1, out / "stage1", told=told)
-    judged = _talks(network, [one for one in pairs if one.split == "validation"], seen, 1.0)
+    judged = _talks(network, [one for one in pairs if one.split == "validation"], seen)
     trained = [one for one in pairs if one.split == "train"]
-    learn = _talks(network, trained, seen, 1.0)
+    learn = _talks(network, trained, seen)
     fit_stage(
         network, learn, replace(second, patience=3 if len(judged) else 0), out / "stage2", told=told,
         judged=judged if len(judged) else None, save_steps=max(1, len(learn) // second.batch),
@@ -85,7 +95,7 @@ def train_assistant(
         "data": {"set": folder.name, "questions": len(trained),
                  "licences": sorted({figures[one.figure].paper.licence or "not stated" for one in trained})},
         "licences": {"weights": "as the licences of the data allow"}, "eye": looks.name,
-        "language": network.language_name, "preset": preset,
+        "language": network.language_name, "preset": preset, "context": context,
         "loss": [row["loss"] for row in log if "loss" in row],
         "loss_judged": [row["eval_loss"] for row in log if "eval_loss" in row],
     }  # fmt: skip
@@ -122,23 +132,42 @@ def _opened(path: Path) -> Micrograph:
         return Micrograph(np.asarray(image.convert("L")))
 
 
-def _talks(network: Assistant, pairs: Sequence[Pair], seen: _Seen, times: float) -> Talks:
-    """Up to four questions of an image together, each question once an epoch."""
+def without_context(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
+    """The questions that context was added to as they were before it, and how many of them are not in the set."""
+    asked = {one.id: one.question for one in pairs}
+    bare = [
+        one
+        if one.level == "none"
+        else one.model_copy(update={"question": asked[str(one.base)], "level": "none", "attributes": ()})
+        for one in pairs
+        if one.level == "none" or one.base in asked
+    ]
+    return bare, len(pairs) - len(bare)
+
+
+def in_talks(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Up to four questions of an image together, never one question twice: its answer would stand there already."""
+    turns: Counter[str] = Counter()
+    groups: dict[tuple[str, int], list[Pair]] = {}
+    for one in pairs:
+        question = one.base or one.id
+        groups.setdefault((one.figure, turns[question]), []).append(one)
+        turns[question] += 1
+    return [own[at : at + _QUESTIONS] for own in groups.values() for at in range(0, len(own), _QUESTIONS)]
+
+
+def _talks(network: Assistant, pairs: Sequence[Pair], seen: _Seen) -> Talks:
+    """Each question once an epoch."""
     from epistem.nets.assistant import Talk, Turn
     from epistem.nets.assistant_fit import Talks
 
-    by_figure: dict[str, list[Pair]] = {}
-    for one in pairs:
-        by_figure.setdefault(one.figure, []).append(one)
-    parts = [
-        (name, own[at : at + _QUESTIONS]) for name, own in by_figure.items() for at in range(0, len(own), _QUESTIONS)
-    ]
+    parts = in_talks(pairs)
 
     def make(at: int) -> Talk:
-        name, own = parts[at]
-        return network.talk([Turn(one.question, one.answer) for one in own], seen(name))
+        own = parts[at]
+        return network.talk([Turn(one.question, one.answer) for one in own], seen(own[0].figure))
 
-    return Talks(make, round(times * len(parts)))
+    return Talks(make, len(parts))
 
 
 def _captions(rows: Sequence[tuple[Path, str]], network: Assistant, eye: Eye) -> Talks:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from epistem.app.ask_folder import FIGURES, LEFT, PAIRS, records_of, there
 from epistem.app.terminal import Bar, say
 from epistem.ask.records import Figure, read_records, write_records
 from epistem.core import SettingsError
-from epistem.report.export import write_text, written_whole
+from epistem.report.export import write_table, write_text, written_whole
 from epistem.report.words import counted
 
 if TYPE_CHECKING:
+    from epistem.ask.papers import Failed
     from epistem.ask.select import Filter, Selected
     from epistem.core.protocols import ChatModel
 
-FIGURES, LEFT, PAIRS = "figures.jsonl", "left.jsonl", "pairs.jsonl"
 _PAPERS = (".pdf", ".xml", ".nxml")
 
 
@@ -28,7 +29,7 @@ def ingest_papers(
     sources: Sequence[Path], out: Path, *, rule: Filter, layout: str, ocr: bool, seed: int, workers: int,
     as_json: bool,
 ) -> bool:  # fmt: skip
-    """Ingest, select, split and write; whether a file failed.
+    """Ingest, select, split and write; whether a file failed, of which `errors.csv` says why.
 
     What an earlier run read, a person decided and a split was dealt to is kept; what is not asked for now goes to
     `left.jsonl`, from where it comes back when it is.
@@ -49,7 +50,7 @@ def ingest_papers(
             bar.stage(files[number - 1].name)
             bar.advance(number, len(files), None)
     read = [one for one in done if isinstance(one, Ingested)]
-    failed = [one for one in done if not isinstance(one, Ingested)]
+    failed = [_failure(one) for one in done if not isinstance(one, Ingested)]
     chosen = _selected(carry_over([figure for one in read for figure in one.figures], earlier, out), rule)
     dealt = {figure.paper.id: figure.split for figure in earlier if figure.split}
     papers = {figure.paper.id for figure in chosen.figures}
@@ -67,7 +68,7 @@ def ingest_papers(
         "out": str(out), "papers": len(read), "figures": len(figures), "left_out": chosen.left_out,
         "pages": sum(one.pages for one in read), "notes": [note for one in read for note in one.notes],
         "refused": [f"{one.paper.file}: {why}" for one in read for why in one.refused],
-        "failed": [{"file": one.file, "why": one.why} for one in failed],
+        "failed": failed,
         "splits": dict(Counter(figure.split for figure in figures)),
         "reused": sum(one.reused for one in read),
         "kept": {
@@ -75,6 +76,7 @@ def ingest_papers(
             "new": len(papers - set(dealt)), "left": len(left),
         },
     }  # fmt: skip
+    write_table(out / "errors.csv", {name: [one[name] for one in failed] for name in ("file", "kind", "why")})
     write_text(out / "ingest.json", json.dumps(told, indent=1, ensure_ascii=False))
     if as_json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
@@ -96,6 +98,12 @@ def paper_files(sources: Sequence[Path]) -> list[Path]:
     if not found:
         raise SettingsError(f"no paper ({', '.join(_PAPERS)}) in {', '.join(map(str, sources))}")
     return sorted({path.resolve(): path for path in found}.values())
+
+
+def _failure(one: Failed) -> dict[str, str]:
+    """A row of errors.csv."""
+    why = " ".join(one.why.split()).removeprefix(f"{one.file}: ").removeprefix(f"{one.file} ")
+    return {"file": one.file, "kind": one.kind, "why": why}
 
 
 def _earlier(out: Path) -> list[Figure]:
@@ -141,7 +149,8 @@ def _tell_ingested(told: dict[str, Any], out: Path) -> None:
     if kept["left"]:
         say(f"{counted(kept['left'], 'figure')} of an earlier run not among these: kept in {out / LEFT}")
     split = ", ".join(f"{n} {name}" for name, n in told["splits"].items()) or "none"
-    print(f"{counted(told['figures'], 'figure')} of {counted(told['papers'], 'paper')} ({split}).")
+    failed = f", {len(told['failed'])} failed (errors.csv says why)" if told["failed"] else ""
+    print(f"{counted(told['figures'], 'figure')} of {counted(told['papers'], 'paper')} ({split}){failed}.")
     print(f"Records: {out / FIGURES}\nNext: epistem papers review {out}")
 
 
@@ -149,13 +158,13 @@ def review_figures(folder: Path, answers: Path | None, *, as_json: bool) -> None
     """Write the page, or take its decisions over."""
     from epistem.ask.review import apply_review, read_review, write_review
 
-    figures = read_records(folder / FIGURES, Figure)
+    figures = records_of(folder, FIGURES, Figure)
     if answers is None:
         n = write_review(folder / "review.html", figures, folder)
         told: dict[str, Any] = {"page": str(folder / "review.html"), "waiting": n}
         words = f"{counted(n, 'figure')} to look at.\nPage: {folder / 'review.html'}"
     else:
-        found = apply_review(figures, read_review(answers))
+        found = apply_review(figures, read_review(there(answers, "the JSON that the page saved")))
         write_records(folder / FIGURES, found.figures)
         told = {"figures": len(found.figures), **found.counts}
         words = ", ".join(f"{n} {name}" for name, n in found.counts.items())
@@ -174,7 +183,7 @@ def write_questions(
 
     figures = [
         one
-        for one in read_records(folder / FIGURES, Figure)
+        for one in records_of(folder, FIGURES, Figure)
         if one.review != "rejected" and (one.review in ("accepted", "fixed") or not reviewed)
     ]
     if sweep:
@@ -224,7 +233,7 @@ def cluster_papers(
 
     texts: dict[str, list[str]] = {}
     splits: dict[str, str] = {}
-    for figure in read_records(folder / FIGURES, Figure):
+    for figure in records_of(folder, FIGURES, Figure):
         texts.setdefault(figure.paper.id, [figure.paper.title or ""]).append(figure.text)
         splits[figure.paper.id] = figure.split or "train"
     told = clustered({name: "\n".join(parts) for name, parts in texts.items()}, splits, folder, number, seed,

@@ -184,7 +184,7 @@ def ask(
         evaluate_set(
             None, out, scenes=scenes, questions=6, split="test", conditions=None, judge="rules", judge_endpoint=None,
             judge_model=None, repeats=1, again=False, ask=True, model=None, language=None, endpoint=None,
-            endpoint_model=None, key_from="OPENAI_API_KEY", seed=0, as_json=as_json,
+            endpoint_model=None, key_from="OPENAI_API_KEY", seed=0, as_json=as_json, mode="words", published=True,
         )  # fmt: skip
         return
     page = reproduce_ask(store, out)

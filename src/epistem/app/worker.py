@@ -23,6 +23,7 @@ from epistem.report.export import (
     write_yolo,
     written_whole,
 )
+from epistem.report.fiji import write_micrograph
 from epistem.report.overlay import overlay_png
 from epistem.report.render import render_html
 from epistem.report.words import counted
@@ -36,6 +37,7 @@ EXPORTS = (
     ("ImageJ ROIs", "rois.zip"),
     ("YOLO-seg", "yolo.txt"),
     ("Label image", "labels.tif"),
+    ("Image for Fiji", "image.tif"),
     ("Overlay", "overlay.png"),
 )
 
@@ -99,6 +101,7 @@ def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: No
         exports.remove(("Label image", "labels.tif"))
     else:
         write_labels(folder / "labels.tif", found, calibration=micrograph.calibration)
+    write_micrograph(folder / "image.tif", micrograph)
     stage("overlay")
     overlay = overlay_png(micrograph, found)
     with written_whole(folder / "overlay.png") as part:

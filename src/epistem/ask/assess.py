@@ -16,7 +16,7 @@ import pandas as pd
 
 from epistem.ask.controls import Gain, paired_gain
 from epistem.ask.facts import read
-from epistem.ask.judge import Assessment, Judge
+from epistem.ask.judge import Assessment, Judge, claim
 from epistem.ask.records import CATEGORIES, CONTEXT_TYPES, LEVELS, Answered, Grade, Pair
 from epistem.ask.rubrics import FLAG
 from epistem.ask.wording import common_subsequence_f1
@@ -40,7 +40,8 @@ def grade_all(
 
     Args:
         pairs: with the benchmark answers.
-        answered: what models said. For "defect" only answers to questions on defects and fracture.
+        answered: what models said; judges see what it claims. For "defect" only answers to questions on defects and
+            fracture.
         judge: any.
         assessment: which.
         repeats: how often each is graded; a judge by rules says the same each time.
@@ -71,7 +72,7 @@ def grade_all(
                 yield before
                 continue
             context = [text for _, text in pair.attributes]
-            grade = judge.grade(pair.question, pair.answer, said.text, assessment, context=context)
+            grade = judge.grade(pair.question, pair.answer, claim(said), assessment, context=context)
             yield grade.model_copy(update={"answered": said.id, "pair": pair.id, "repeat": repeat})
 
 
@@ -79,9 +80,9 @@ def scored_rows(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Seq
     """One row for each answer, judge and assessment: mean score over repetitions, with all that tables select by.
 
     Returns:
-        Columns `answered, pair, paper, base, category, subcategory, level, types, answerable, visual, model,
-        condition, judge, assessment, score, sd, repeats, unscored, flagged, verdict, benchmark, candidate`; score
-        NaN where no repetition has one, `unscored` counts those that should have one and do not.
+        Columns `answered, pair, paper, base, category, subcategory, level, types, answerable, visual, model, mode,
+        condition, origin, judge, assessment, score, sd, repeats, unscored, flagged, verdict, benchmark, candidate`;
+        score NaN where no repetition has one, `unscored` counts those that should have one and do not.
 
     Raises:
         RecordError: grades without their answer or pair, or by two versions of one rubric.
@@ -242,8 +243,8 @@ def queue(pairs: Sequence[Pair], answered: Sequence[Answered], grades: Sequence[
 
 _COLUMNS = [
     "answered", "pair", "paper", "base", "category", "subcategory", "level", "types", "answerable", "visual", "model",
-    "condition", "judge", "assessment", "score", "sd", "repeats", "unscored", "flagged", "verdict", "benchmark",
-    "candidate",
+    "mode", "condition", "origin", "judge", "assessment", "score", "sd", "repeats", "unscored", "flagged", "verdict",
+    "benchmark", "candidate",
 ]  # fmt: skip
 
 
@@ -261,8 +262,8 @@ def _row(pair: Pair, said: Answered, grades: Sequence[Grade]) -> dict[str, Any]:
         "answered": said.id, "pair": pair.id, "paper": pair.paper, "base": pair.base, "category": pair.category,
         "subcategory": pair.subcategory, "level": pair.level,
         "types": " + ".join(sorted(kind for kind, _ in pair.attributes)), "answerable": pair.answerable,
-        "visual": pair.visual, "model": said.model, "condition": said.condition, "judge": grades[0].judge,
-        "assessment": grades[0].assessment, "score": score,
+        "visual": pair.visual, "model": said.model, "mode": said.mode, "condition": said.condition,
+        "origin": said.origin, "judge": grades[0].judge, "assessment": grades[0].assessment, "score": score,
         "sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else np.nan, "repeats": len(grades),
         "unscored": sum(one.score is None and one.verdict is None for one in grades),
         "flagged": any(one.why.startswith(FLAG) for one in grades), "verdict": verdict,
@@ -271,9 +272,9 @@ def _row(pair: Pair, said: Answered, grades: Sequence[Grade]) -> dict[str, Any]:
 
 
 def _of(rows: pd.DataFrame, assessment: Assessment) -> pd.DataFrame:
-    """Rows of one assessment, which have to be of one judge, one model and one condition."""
+    """Rows of one assessment, which have to be of one judge, one model in one mode and one condition."""
     chosen = rows[rows["assessment"] == assessment]
-    for column in ("judge", "model", "condition"):
+    for column in ("judge", "model", "mode", "condition"):
         if chosen[column].nunique() > 1:
             names = ", ".join(map(str, chosen[column].unique()))
             raise RecordError(f"a table is of one {column}; these are grades of {names}: select one")
@@ -292,6 +293,9 @@ def _summary(part: pd.DataFrame, seed: int, coverage: float) -> dict[str, Any]:
 
 
 def _interval(part: pd.DataFrame, column: str, seed: int, coverage: float) -> Interval | None:
+    """Over papers; None where all values are the same, of which drawing them again knows no width."""
+    if part[column].nunique() < 2:
+        return None
     groups = [group.to_numpy(float) for _, group in part.groupby("paper", sort=True)[column]]
     return cluster_bootstrap(groups, np.mean, seed=seed, coverage=coverage)
 

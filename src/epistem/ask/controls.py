@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from epistem.ask.records import Answered, Figure, Pair, identity
+from epistem.ask.records import Figure, Pair
 from epistem.core import Interval, SettingsError
 from epistem.stats.resample import cluster_bootstrap
 
@@ -30,10 +30,11 @@ CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 class Shown(NamedTuple):
-    """What a model gets: the image or none, and the text."""
+    """What a model gets: the image or none, the text, and the figure that the image is of."""
 
     image: Image.Image | None
     text: str
+    figure: Figure | None
 
 
 class Gain(NamedTuple):
@@ -120,40 +121,13 @@ def shown_under(
     for pair in pairs:
         figure = figures[other.get(pair.figure, pair.figure)]
         if condition == "caption-only":
-            yield (
-                pair,
-                Shown(None, f"Caption of the image: {figure.caption_panel or figure.caption}\n{pair.question}"),
-            )
+            caption = figure.caption_panel or figure.caption
+            yield pair, Shown(None, f"Caption of the image: {caption}\n{pair.question}", None)
         elif condition == "question-only":
-            yield pair, Shown(None, pair.question)
+            yield pair, Shown(None, pair.question, None)
         else:
             image = open_image(figure)
-            yield pair, Shown(blank_like(image) if condition == "blank" else image, pair.question)
-
-
-def answer_under(
-    condition: Condition,
-    pairs: Sequence[Pair],
-    figures: Mapping[str, Figure],
-    open_image: Callable[[Figure], Image.Image],
-    answer: Callable[[Image.Image | None, str], str],
-    *,
-    model: str,
-    seed: int = 0,
-) -> Iterator[Answered]:
-    """Answers to all pairs under one condition, as they come.
-
-    Args:
-        condition, pairs, figures, open_image, seed: see `shown_under`.
-        answer: image or none, and text, to the model's words.
-        model: its name and identity.
-    """
-    for pair, shown in shown_under(condition, pairs, figures, open_image, seed=seed):
-        text = answer(shown.image, shown.text)
-        yield Answered(
-            id=identity(pair.id, model, condition, text), pair=pair.id, model=model, question=pair.question,
-            text=text, condition=condition,
-        )  # fmt: skip
+            yield pair, Shown(blank_like(image) if condition == "blank" else image, pair.question, figure)
 
 
 def paired_gain(
@@ -182,30 +156,3 @@ def paired_gain(
         second=float(both["second"].mean()) if known else None,
         difference=cluster_bootstrap(groups, np.mean, seed=seed, coverage=coverage),
     )
-
-
-def grounding_gain(
-    rows: pd.DataFrame, *, against: Condition = "shuffled", seed: int = 0, coverage: float = 0.9
-) -> Gain:
-    """Score with the real image minus score under another condition, on the same questions.
-
-    Args:
-        rows: of `assess.scored_rows`, of one judge, one assessment and one model (its untrained twin aside).
-        against: the other condition.
-        seed, coverage: of the interval.
-
-    Raises:
-        SettingsError: rows of several judges or assessments, or two answers to one question under one condition.
-    """
-    if rows["judge"].nunique() > 1 or rows["assessment"].nunique() > 1:
-        raise SettingsError("a gain is of one judge and one assessment; select them first")
-    sides = []
-    for condition in ("real", against):
-        side = rows[rows["condition"] == condition].set_index("pair")
-        if side.index.has_duplicates:
-            raise SettingsError(f"several answers to one question under {condition!r}; select one model first")
-        sides.append(side)
-    paper = pd.concat([side["paper"] for side in sides])
-    paper = paper[~paper.index.duplicated()]
-    name = f"real − {against}"
-    return paired_gain(name, sides[0]["score"], sides[1]["score"], paper, seed=seed, coverage=coverage)

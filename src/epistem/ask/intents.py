@@ -18,6 +18,7 @@ Where no rule holds, the model answers in words.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Asked = Literal["count", "density", "fraction", "size", "written", "unseen", "words"]
@@ -60,12 +61,11 @@ class Intent(NamedTuple):
     left: str = ""
 
 
-_THINGS = {
+THINGS = {
     "cavity": r"cavit(?:y|ies)|voids?|bubbles?", "pore": r"pores?|holes?", "particle": r"particles?|precipitates?",
     "grain": r"grains?", "crack": r"cracks?", "spherulite": r"spherulites?", "melt pool": r"melt ?pools?",
     "loop": r"(?:dislocation )?loops?",
 }  # fmt: skip
-_THING = "|".join(rf"(?P<{name.replace(' ', '_')}>\b(?:{words})\b)" for name, words in _THINGS.items())
 
 # Far longer than wide: their width is not the diameter of a disc of their area.
 _LONG = ("crack", "melt pool")
@@ -83,12 +83,13 @@ _QUANTITIES: dict[Asked, str] = {
     "fraction": (
         rf"(?:area|areal|surface|volume)(?: |-){_T}{_SHARE}|¤ {_SHARE}|"
         rf"{_SHARE} of (?:{_IMAGE}(?: area)?|(?=(?:the )?¤))|"
-        rf"how much of {_IMAGE}|what {_SHARE}|(?:surface |areal? )?coverage|\bcover(?:s|ed)?\b"
+        rf"how much of {_IMAGE}|what {_SHARE}(?: of {_IMAGE})?|(?:surface |areal? )?coverage|\bcover(?:s|ed)?\b"
     ),
     "count": r"how many|\bcount\b|number of (?!days|hours)|\bhow often does",
     "size": (
         r"how (?:large|big|small|wide|thick) (?:are|is)\b|(?<!pixel )(?<!spot )\bsizes?\b|\bdiameters?\b|"
-        r"\b(?:mean|average|median|typical|largest|smallest|maximum|minimum) (?:¤ )?(?:width|length|thickness)"
+        r"\b(?:mean|average|median|typical|largest|smallest|maximum|minimum) (?:¤ )?(?:width|length|thickness)|"
+        r"\b(?:largest|biggest|smallest) ¤"
     ),
 }
 # What belongs to a quantity and takes nothing away from it.
@@ -140,11 +141,13 @@ _WORDS = (
 )
 _DEPTH = "one view of one surface has no depth; cross-sections or tomography would"
 _SECTION = r"cross[ -]?section"
+_BAR = "scale bar"
 _WRITTEN = {
+    _BAR: r"\b(?:scale|micron|measuring)[ -]?(?:bar|marker)s?\b",
     "voltage": r"accelerat\w+ voltage|\bkV\b|\bkeV\b|beam energy|landing energy",
     "magnification": r"magnif",
     "working distance": r"working distance|\bWD\b",
-    "pixel size": r"pixel size|scale of (?:the|this) image|nm per pixel|nanomet\w+ per pixel",
+    "pixel size": r"pixel size|scale of (?:the|this) image|what is the scale\b|nm per pixel|nanomet\w+ per pixel",
     "field of view": r"field of view|how (?:wide|large|broad) is (?:the|this) (?:image|field|picture|area shown)",
     "detector": r"which detector|what detector|detector (?:was|is) used|secondary or back",
     "instrument": r"which (?:micro\w+|instrument)|what (?:micro\w+|instrument) (?:was|is|recorded|took)|"
@@ -193,8 +196,22 @@ _UNSEEN = {
 }
 
 
-def intent_of(question: str) -> Intent:
+def thing_called(name: str) -> str | None:
+    """The thing that a word means; None where no rule knows it.
+
+    >>> thing_called("Precipitates"), thing_called("gamma_prime")
+    ('particle', None)
+    """
+    said = name.replace("_", " ").strip()
+    return next((one for one, words in THINGS.items() if re.fullmatch(words, said, re.IGNORECASE)), None)
+
+
+def intent_of(question: str, own: Sequence[str] = ()) -> Intent:
     """What a question asks for, by its words.
+
+    Args:
+        question: in English.
+        own: things that somebody has a tool for, beside those that the rules know.
 
     >>> intent_of("How many pores are there?")[:2]
     ('count', 'pore')
@@ -205,12 +222,14 @@ def intent_of(question: str) -> Intent:
     """
     text = re.sub(_CIRCUMSTANCE, " ", " ".join(question.split()), flags=re.IGNORECASE)
     yes_or_no = _in(_YES_OR_NO, text) and not _in(_NUMBER_WANTED, text)
-    number = None if yes_or_no or _in(_WORDS, text) else _number(text)
-    thing = number.thing if number else _first_thing(text)[0]
-    if yes_or_no and _in(_VISIBILITY, text):
+    number = None if yes_or_no or _in(_WORDS, text) else _number(text, own)
+    thing = number.thing if number else _first_thing(text, own)[0]
+    # "Is the crack longer than the scale bar?" asks for no length of the bar.
+    bar = thing is None and _in(_WRITTEN[_BAR], text)
+    if yes_or_no and _in(_VISIBILITY, text) and not bar:
         return Intent("words", thing)
     for subject, words in _WRITTEN.items():
-        if _in(words, text) and not (number and number.thing):
+        if _in(words, text) and not (number and number.thing) and (bar or subject != _BAR):
             return Intent("written", thing, subject)
     for subject, words in _UNSEEN.items():
         if _in(words, text) and not (subject == _DEPTH and _in(_SECTION, question)):
@@ -218,9 +237,9 @@ def intent_of(question: str) -> Intent:
     return number or Intent("words", thing)
 
 
-def _number(text: str) -> Intent | None:
+def _number(text: str, own: Sequence[str]) -> Intent | None:
     """What is to be measured, and what of the question no measurement takes into account."""
-    thing, text = _first_thing(re.sub(r"\bporosity\b", "area fraction of pores", text, flags=re.IGNORECASE))
+    thing, text = _first_thing(re.sub(r"\bporosity\b", "area fraction of pores", text, flags=re.IGNORECASE), own)
     asked = next((asked for asked, words in _QUANTITIES.items() if _in(words, text)), None)
     if asked is None:
         return None
@@ -245,12 +264,20 @@ def _measures(found: re.Match[str]) -> str:
     return f" {' '.join(kept)} "
 
 
-def _first_thing(text: str) -> tuple[str | None, str]:
+def _first_thing(text: str, own: Sequence[str]) -> tuple[str | None, str]:
     """The thing that is named first, and the text with `¤` in its place; another one says which, and stays."""
-    found = re.search(_THING, text, re.IGNORECASE)
-    if found is None or found.lastgroup is None:
+    # Own names first, the longest before the others: a "grain boundary" is no grain.
+    known = {name: _one_or_more(name) for name in sorted(own, key=len, reverse=True)} | THINGS
+    hits = [(found, name) for name, words in known.items()
+            if (found := re.search(rf"\b(?:{words})\b", text, re.IGNORECASE))]  # fmt: skip
+    if not hits:
         return None, text
-    return found.lastgroup.replace("_", " "), f"{text[: found.start()]}¤{text[found.end() :]}"
+    found, thing = min(hits, key=lambda hit: hit[0].start())
+    return thing, f"{text[: found.start()]}¤{text[found.end() :]}"
+
+
+def _one_or_more(name: str) -> str:
+    return rf"{re.escape(name[:-1])}(?:y|ies)" if name.endswith("y") else rf"{re.escape(name)}(?:e?s)?"
 
 
 def _limit(text: str) -> tuple[Limit | None, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, Protocol, get_args, runtime_checkable
 
-from epistem.ask.records import Grade
+from epistem.ask.records import Answered, Grade
 from epistem.core.errors import SettingsError
 from epistem.core.protocols import ChatModel
 from epistem.core.registry import Table
@@ -33,6 +34,22 @@ class Judge(Protocol):
     def grade(
         self, question: str, benchmark: str, candidate: str, assessment: Assessment, *, context: Sequence[str] = ()
     ) -> Grade: ...
+
+
+# Brackets that say by what, from where or how surely a number was had; they may hold brackets of one level.
+_ASIDE = re.compile(r"\s*\((?:measured by|as the file|from|[\d.]+ % interval)\b(?:[^()]|\([^()]*\))*\)")
+_TRUST = re.compile(r"Refuse:\s*Found, but not backed:\s*|\s*Review:\s*")
+
+
+def claim(said: Answered) -> str:
+    """What an answer claims: its text without how a number was had and how far it can be trusted.
+
+    A benchmark answer holds none of that, and other numbers, as of an interval, would pass for wrong ones.
+    """
+    text = said.text
+    for reason in (reason for one in said.statements for reason in one.reasons):
+        text = text.replace(reason, "")
+    return _ASIDE.sub("", _TRUST.sub("", text)).strip() if said.mode == "whole" else text
 
 
 def feature_score(weights: Sequence[float]) -> float:

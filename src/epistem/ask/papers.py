@@ -71,9 +71,10 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Failed:
-    """A file that gave nothing, and why."""
+    """A file that gave nothing: the kind of error, and why."""
 
     file: str
+    kind: str
     why: str
 
 
@@ -184,7 +185,8 @@ def ingest_all(
     seen: dict[str, str] = {}
     for one in map(attempt, paths) if workers < 2 else _spread(attempt, paths, workers):
         if isinstance(one, Ingested) and one.paper.id in seen:
-            yield Failed(one.paper.file or "", f"is the same paper as {seen[one.paper.id]} ({one.paper.id})")
+            why = f"is the same paper as {seen[one.paper.id]} ({one.paper.id})"
+            yield Failed(one.paper.file or "", "RecordError", why)
             continue
         if isinstance(one, Ingested):
             seen[one.paper.id] = one.paper.file or ""
@@ -202,9 +204,9 @@ def _attempt(path: Path, *, layout: str, out: Path, **more: Any) -> Ingested | F
     except (DependencyMissing, RecordError):
         raise
     except EpistemError as error:
-        return Failed(path.name, str(error))
+        return Failed(path.name, type(error).__name__, str(error))
     except Exception as error:  # noqa: BLE001 - one paper must not stop the other thousand
-        return Failed(path.name, f"{path.name} cannot be read ({type(error).__name__}: {error})")
+        return Failed(path.name, "fault", f"{path.name} cannot be read ({type(error).__name__}: {error})")
     _write_whole(kept, _kept_form().dump_json(found, indent=1))
     return found
 

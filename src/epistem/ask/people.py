@@ -7,10 +7,8 @@ row for the same answer is a repeat.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +20,7 @@ from epistem.ask.judge import ASSESSMENTS, Assessment
 from epistem.ask.records import Grade, Pair, identity
 from epistem.core import Interval, RecordError, SettingsError, ShapeError
 from epistem.stats.agreement import block_interval, cohen_kappa, krippendorff_alpha, landis_koch, pabak, pair_table
+from epistem.stats.blind import saved_ratings
 
 Floats = NDArray[np.float64]
 COLUMNS = ("answered", "pair", "rater", "assessment", "value", "seconds")
@@ -71,7 +70,7 @@ def read_ratings(paths: Sequence[Path]) -> list[Grade]:
         RecordError: a file that is not there or no such table, a value that cannot be, or two files with the same
             answers, which would pass for repeats.
     """
-    by_file = [list(_rows(Path(path))) for path in paths]
+    by_file = [saved_ratings(Path(path), COLUMNS, _row) for path in paths]
     for (one, ours), (other, theirs) in combinations(zip(paths, by_file, strict=True), 2):
         if set(ours) & set(theirs):
             raise RecordError(f"{one} and {other} hold the same answers; leave one of the files out")
@@ -208,25 +207,7 @@ def _column(grades: Sequence[Grade], judge: str, repeat: int, names: Sequence[st
     return np.array([np.nan if said.get(name) is None else said[name] for name in names], float)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, ...]]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read as ratings ({error}); give the CSV that the page saved") from error
-    table = csv.DictReader(io.StringIO(text))
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-    if missing:
-        raise RecordError(f"{path} has no column {', '.join(missing)}; ratings have {','.join(COLUMNS)}")
-    for row in table:
-        held = {name: (row[name] or "").strip() for name in COLUMNS}
-        try:
-            _checked(held)
-        except ValueError as error:
-            raise RecordError(f"{path}, line {table.line_num}: {error}") from error
-        yield tuple(held.values())
-
-
-def _checked(row: Mapping[str, str]) -> None:
+def _row(row: Mapping[str, str]) -> tuple[str, ...]:
     if not row["answered"] or not row["pair"] or not row["rater"]:
         raise ValueError("a rating has an answered, a pair and a rater")
     kind = next((one for one in ASSESSMENTS if one == row["assessment"]), None)
@@ -234,7 +215,7 @@ def _checked(row: Mapping[str, str]) -> None:
         raise ValueError(f"an assessment is {', '.join(ASSESSMENTS)}, not {row['assessment']!r}")
     value = row["value"]
     if value in ("", "NA") and (kind == "defect" or not value):
-        return
+        return tuple(row.values())
     low, high = RANGES[kind]
     if kind == "defect" and value not in ("0", "1"):
         raise ValueError(f"a verdict on defects is 1, 0 or NA, not {value!r}")
@@ -244,6 +225,7 @@ def _checked(row: Mapping[str, str]) -> None:
         number = np.nan
     if not low <= number <= high:
         raise ValueError(f"{kind} is a number from {low:g} to {high:g}, not {value!r}")
+    return tuple(row.values())
 
 
 def _grade(answered: str, pair: str, rater: str, assessment: str, value: str, *, repeat: int) -> Grade:

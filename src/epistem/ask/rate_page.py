@@ -17,7 +17,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from epistem.ask.judge import ASSESSMENTS, Assessment
+from epistem.ask.judge import ASSESSMENTS, Assessment, claim
 from epistem.ask.records import Answered, Pair
 from epistem.core import RecordError, SettingsError
 from epistem.stats.blind import evenly_chosen, shown_order
@@ -51,12 +51,13 @@ def write_answers_page(
     repeats: float = 0.1,
     seed: int = 0,
 ) -> AnswersPage:
-    """Write the page; nothing in it tells which model or condition an answer comes from.
+    """Write the page; nothing in it tells which model, mode or condition an answer comes from.
 
     Args:
         path: the .html to write.
         pairs: with the benchmark answers.
-        answered: what models said; as many of each category, subcategory, level and condition are taken as can be.
+        answered: what models said; as many of each category, subcategory, level, model, mode and condition are taken
+            as can be.
         assessments: what is asked; "defect" only of questions on defects and fracture.
         open_image: picture of a figure's id, or None where it has none; without it, the page shows text only.
         title: above the page, and in the name of the CSV.
@@ -80,7 +81,9 @@ def write_answers_page(
     if not ratable or n < 1:
         raise SettingsError(f"wanted an answer to rate at least; got {len(ratable)}, of which {n} are asked for")
     rng = np.random.default_rng(seed)
-    keys = [(pair.category, pair.subcategory, pair.level, one.condition) for one, pair in ratable]
+    keys = [
+        (pair.category, pair.subcategory, pair.level, one.model, one.mode, one.condition) for one, pair in ratable
+    ]
     chosen = [ratable[i] for i in evenly_chosen(keys, n, rng)]
     order = shown_order(len(chosen), repeats, rng)
     page = {
@@ -108,7 +111,8 @@ def _item(
     image = None if open_image is None else open_image(pair.figure)
     return {
         "answered": one.id, "pair": pair.id, "question": pair.question, "benchmark": pair.answer,
-        "candidate": one.text, "asked": _asked(pair, assessments), "picture": None if image is None else _png(image),
+        "candidate": claim(one), "asked": _asked(pair, assessments),
+        "picture": None if image is None else _png(image),
     }  # fmt: skip
 
 

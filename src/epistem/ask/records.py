@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from epistem.core.errors import RecordError
+from epistem.core.reliability import Interval, Verdict
 
 Category = Literal[
     "general", "microstructure", "morphology", "phase_composition", "defect_fracture", "processing_environment",
@@ -33,6 +34,9 @@ CONTEXT_TYPES: tuple[ContextType, ...] = (
 )  # fmt: skip
 Level = Literal["none", "basic", "moderate", "high"]
 LEVELS: tuple[Level, ...] = ("none", "basic", "moderate", "high")
+Mode = Literal["whole", "words"]
+Origin = Literal["measured", "read", "declined", "words"]
+ORIGINS: tuple[Origin, ...] = ("measured", "read", "declined", "words")
 
 
 class _Record(BaseModel):
@@ -144,13 +148,24 @@ class Statement(_Record):
     Attributes:
         source: "measured" by epistem's own tools on this image, "read" from data strip or metadata, "language" of the
             model alone, which no measurement supports.
-        value, unit: of what was measured or read.
+        value, unit: of what was measured or read; low, high: the ends of its interval, which holds the truth with
+            probability `coverage`; None where it has none.
+        expected: F1, precision and recall of what measured it, on this image, by name, where a forecast covers it.
+        typicality: share of that forecast's reference images that are less typical than this one.
+        verdict, reasons: what to do with the number, and why, as `epistem analyze` says it.
     """
 
     text: str
     source: Literal["measured", "read", "language"]
     value: float | None = None
     unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    coverage: float | None = None
+    expected: dict[str, Interval] = Field(default_factory=dict)
+    typicality: float | None = None
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
 
 
 class Answered(_Record):
@@ -162,6 +177,11 @@ class Answered(_Record):
         model: name and identity of what answered.
         condition: what it was shown: "real", "shuffled", "blank", "caption-only", "untrained-projector"…
         abstained: it said that the image cannot tell.
+        mode: "whole" as `epistem ask` answers, by measuring, reading and declining before any words; "words" is what
+            answers in words alone.
+        left_out: sentences of a language model that were left out, since they held numbers that nothing measured.
+        shown: which image of a series was looked at; None where the file holds one.
+        notes: what a person must know of the image before believing numbers from it.
     """
 
     id: str
@@ -173,6 +193,18 @@ class Answered(_Record):
     statements: tuple[Statement, ...] = ()
     abstained: bool = False
     seconds: float | None = None
+    mode: Mode = "words"
+    left_out: int = 0
+    shown: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from: "declined" if it says that the image cannot tell, else what its first sentence is."""
+        if self.abstained:
+            return "declined"
+        first = self.statements[0].source if self.statements else "language"
+        return "words" if first == "language" else first
 
 
 class Grade(_Record):

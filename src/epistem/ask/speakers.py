@@ -15,10 +15,12 @@ from PIL import Image
 from epistem.ask.chat import image_message
 from epistem.ask.prompting import as_data
 from epistem.ask.records import Pair
+from epistem.core.errors import SettingsError
 from epistem.core.micrograph import Micrograph
 from epistem.core.protocols import ChatModel
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+UNTRAINED = ", untrained projector"
 
 
 class LocalAssistant:
@@ -43,7 +45,7 @@ class LocalAssistant:
         self._network, kept = load_assistant(weights, language=language, untrained_projector=untrained)
         self._eye = eye_of(kept)
         self._longest = longest
-        self.name = f"assistant:{kept.hash}{', untrained projector' if untrained else ''}"
+        self.name = f"assistant:{kept.hash}{UNTRAINED if untrained else ''}"
         self._seen: dict[str, Any] = {}
 
     def __call__(self, image: Image.Image | None, text: str) -> Iterator[str]:
@@ -76,6 +78,55 @@ class LocalAssistant:
                 self._seen.clear()
             self._seen[micrograph.id] = torch.from_numpy(self._eye([micrograph])[0])
         return self._seen[micrograph.id]
+
+
+class LlavaCheckpoint:
+    """A finished LLaVA of transformers, loaded once, its weights as they are.
+
+    Args:
+        folder: of the model, or with `offline=False` its name on the hub.
+        longest: tokens of an answer.
+        untrained: with a projector drawn by chance: a control.
+
+    Raises:
+        DependencyMissing, RecordError, SettingsError: see `nets.llava.Llava`.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, longest: int = 256, untrained: bool = False, offline: bool = True
+    ) -> None:  # fmt: skip
+        from epistem.nets.llava import Llava
+
+        self._network = Llava(str(folder), offline=offline, untrained=untrained)
+        self._longest = longest
+        self.name = f"{self._network.name}{UNTRAINED if untrained else ''}"
+
+    def __call__(self, image: Image.Image | None, text: str) -> Iterator[str]:
+        """The answer, piece by piece."""
+        yield from self._network.stream(image, text, longest=self._longest)
+
+
+def local_speaker(
+    weights: str | Path | None = None, *, language: str | None = None, untrained: bool = False, offline: bool = True
+) -> LocalAssistant | LlavaCheckpoint:
+    """What the path leads to: a folder is a finished LLaVA, a file the weights of `epistem ask train`.
+
+    Args:
+        weights: file or folder; None is the shipped assistant. With `offline=False` what is neither is a name on
+            the hub.
+        language: folder of the language model that weights of `epistem ask train` were trained with.
+        untrained: with a projector as before training.
+
+    Raises:
+        SettingsError: a language model for a finished LLaVA, which has its own.
+        DependencyMissing, RecordError: the weights cannot be opened.
+    """
+    is_model = weights is not None and (Path(weights).is_dir() or not (offline or Path(weights).exists()))
+    if not is_model:
+        return LocalAssistant(weights or "assistant", language=language, untrained=untrained)
+    if language is not None:
+        raise SettingsError(f"{weights} is a finished model with a language model of its own; leave --language out")
+    return LlavaCheckpoint(Path(str(weights)).as_posix(), untrained=untrained, offline=offline)
 
 
 class EndpointSpeaker:

@@ -6,11 +6,10 @@ along columns; no label where the rater could not tell. A rater's second row for
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +31,7 @@ from epistem.stats.agreement import (
     pair_table,
     prevalence_index,
 )
+from epistem.stats.blind import saved_ratings
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], float | None]
@@ -173,7 +173,7 @@ def read_ratings(paths: Sequence[Path], labels: Sequence[str]) -> list[Rating]:
         RecordError: a file that is not there or not such a table, a value that cannot be, a label of another name, or
             two files with the same answers, which would pass for perfect repeats.
     """
-    by_file = [list(_rows(Path(path), set(labels))) for path in paths]
+    by_file = [saved_ratings(Path(path), COLUMNS, partial(_rating, set(labels))) for path in paths]
     for (one, ours), (other, theirs) in combinations(zip(paths, by_file, strict=True), 2):
         same = len(set(ours) & set(theirs))
         if same and 2 * same >= min(len(ours), len(theirs)):
@@ -344,23 +344,7 @@ def _median(seconds: Sequence[float | None]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _rows(path: Path, labels: set[str]) -> Iterator[Rating]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read as ratings ({error}); give the CSV that the page saved") from error
-    table = csv.DictReader(io.StringIO(text))
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-    if missing:
-        raise RecordError(f"{path} has no column {', '.join(missing)}; ratings have {','.join(COLUMNS)}")
-    for row in table:
-        try:
-            yield _rating({name: (row[name] or "").strip() for name in COLUMNS}, labels)
-        except ValueError as error:
-            raise RecordError(f"{path}, line {table.line_num}: {error}") from error
-
-
-def _rating(row: Mapping[str, str], labels: set[str]) -> Rating:
+def _rating(labels: set[str], row: Mapping[str, str]) -> Rating:
     if not row["image_id"] or not row["rater"]:
         raise ValueError("an answer has an image_id and a rater")
     if row["label"] and row["label"] not in labels:

@@ -13,8 +13,8 @@ Source: Liu et al., Visual Instruction Tuning (LLaVA), 2023; one linear layer as
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from threading import Thread
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Event, Thread
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -164,27 +164,8 @@ class Assistant(nn.Module):
             longest: tokens of the answer.
             temperature: 0 takes the likeliest word each time.
         """
-        from transformers import TextIteratorStreamer
-
         self.eval()
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        wanted = self._wanted(turns, features, longest, temperature)
-        failed: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                with torch.inference_mode():
-                    self.language.generate(**wanted, streamer=streamer)
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
-                failed.append(error)
-                streamer.end()
-
-        worker = Thread(target=run, daemon=True)
-        worker.start()
-        yield from streamer
-        worker.join()
-        if failed:
-            raise failed[0]
+        yield from streamed(self.language, self.tokenizer, self._wanted(turns, features, longest, temperature))
 
     @torch.inference_mode()
     def answer(
@@ -228,6 +209,40 @@ class Assistant(nn.Module):
             "max_new_tokens": longest, "pad_token_id": self.tokenizer.pad_token_id,
             "eos_token_id": self.tokenizer.eos_token_id,
         }  # fmt: skip
+
+
+def streamed(model: Any, tokenizer: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
+    """What a model of transformers says, piece by piece as it is made; it stops where nobody reads on.
+
+    Args:
+        wanted: of its `generate`.
+    """
+    from transformers import StoppingCriteriaList, TextIteratorStreamer
+
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    failed: list[BaseException] = []
+    left = Event()
+
+    def is_left(ids: Tensor, scores: Any, **rest: Any) -> Tensor:
+        return torch.full((len(ids),), left.is_set(), device=ids.device)
+
+    def run() -> None:
+        try:
+            with torch.inference_mode():
+                model.generate(**wanted, streamer=streamer, stopping_criteria=StoppingCriteriaList([is_left]))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
+            failed.append(error)
+            streamer.end()
+
+    worker = Thread(target=run, daemon=True)
+    worker.start()
+    try:
+        yield from streamer
+    finally:
+        left.set()
+        worker.join()
+    if failed:
+        raise failed[0]
 
 
 def conversation(tokenizer: Any, turns: Sequence[Turn], image_tokens: int) -> tuple[list[int], list[int]]:

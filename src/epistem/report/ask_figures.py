@@ -297,6 +297,8 @@ def _violin(axes: Axes, x: float, values: NDArray[np.float64], colour: str, hatc
             body.set(facecolor=colour, edgecolor=INK, alpha=0.75, linewidth=0.6, hatch=hatch)
     else:
         axes.plot([x] * len(values), values, "o", color=colour, markersize=4, alpha=0.8, markeredgewidth=0)
+    if len(values) == 1:  # a bar would hide it
+        return
     mean = float(values.mean())
     axes.plot([x - 0.13, x + 0.13], [mean, mean], color="white", linewidth=4)
     axes.plot([x - 0.12, x + 0.12], [mean, mean], color=INK, linewidth=2)

@@ -1,14 +1,19 @@
-"""What is shown to people who rate blind, and in which order."""
+"""What is shown to people who rate blind, in which order, and the table that they save."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import csv
+import io
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epistem.core import SettingsError
+from epistem.core import RecordError, SettingsError
 
+R = TypeVar("R")
 _APART = 10
 
 
@@ -46,3 +51,31 @@ def shown_order(n: int, repeats: float, rng: np.random.Generator) -> NDArray[np.
     again = early + apart + 0.5 + np.floor(rng.random(len(early)) * (n - apart - early))
     places = np.concatenate([np.arange(n), again])
     return np.concatenate([first, first[early]])[np.argsort(places, kind="stable")]
+
+
+def saved_ratings(path: Path, columns: Sequence[str], read: Callable[[dict[str, str]], R]) -> list[R]:
+    """The rows of a CSV that a rating page saved.
+
+    Args:
+        path: the file.
+        columns: those that it has to have.
+        read: makes one of a row of texts without space around; its ValueError says what cannot be.
+
+    Raises:
+        RecordError: a file that is not there or no such table, or a row that cannot be, with its line.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read as ratings ({error}); give the CSV that the page saved") from error
+    table = csv.DictReader(io.StringIO(text))
+    missing = [name for name in columns if name not in (table.fieldnames or ())]
+    if missing:
+        raise RecordError(f"{path} has no column {', '.join(missing)}; ratings have {','.join(columns)}")
+    found = []
+    for row in table:
+        try:
+            found.append(read({name: (row[name] or "").strip() for name in columns}))
+        except ValueError as error:
+            raise RecordError(f"{path}, line {table.line_num}: {error}") from error
+    return found

@@ -71,6 +71,25 @@ def test_two_images_of_one_name_are_told_apart(rooms: Rooms) -> None:
     assert names == ["a.tif", "a (2).tif", "A (3).TIF"]
 
 
+def test_the_size_of_a_room_is_known_while_files_are_renamed_and_removed(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, _ = rooms.of_key(None)
+    store(rooms, room, "kept.tif", b"12345")
+    gone = rooms.reserve(room, "gone.tif", 3)[1]
+    gone.write_bytes(b"123")
+    lstat = os.lstat
+
+    def late(path: str) -> os.stat_result:
+        gone.unlink(missing_ok=True)
+        return lstat(path)
+
+    before = room.size()
+    monkeypatch.setattr("epistem.app.web.rooms.os.lstat", late)
+
+    assert room.size() == before - 3
+
+
 def test_images_come_in_the_order_they_arrived(rooms: Rooms) -> None:
     room, _ = rooms.of_key(None)
     for name in ("c.tif", "a.tif", "b.tif"):

@@ -328,6 +328,7 @@ def test_a_folder_dropped_is_sent_with_all_in_it(page: Page, tmp_path: Path) -> 
     for i in range(120):  # a browser lists a hundred at a time
         (folder / f"{i}.tif").write_bytes(b"x")
     (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "notes.txt").write_bytes(b"x")
     page.open()
     box = page.find(".epistem-drop .zone")
     page.chrome.execute_script("arguments[0].scrollIntoView()", box)
@@ -338,8 +339,8 @@ def test_a_folder_dropped_is_sent_with_all_in_it(page: Page, tmp_path: Path) -> 
     for kind in ("dragEnter", "dragOver", "drop"):
         words = {"type": kind, "x": where[0], "y": where[1], "data": data}
         page.chrome.execute_cdp_cmd("Input.dispatchDragEvent", words)
-    until(lambda: page.find(".epistem-drop .sum").text == "120 stored")
-    assert page.find(".epistem-drop li .name").text.startswith("session 3/deeper/")
+    until(lambda: page.find(".epistem-drop .sum").text == "120 stored, 1 refused")
+    assert page.find(".epistem-drop li .name").text.endswith("session 3/deeper/notes.txt")
     assert {line[1] for line in page.told() if line[0] == "stored"} == {f"{i}.tif" for i in range(120)}
 
 
