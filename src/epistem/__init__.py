@@ -17,9 +17,11 @@ _EXPORTS = {
     "Provenance": "epistem.core",
     "EpistemError": "epistem.core",
     "analyze": "epistem.app.analyze",
+    "from_hyperspy": "epistem.imaging.hyperspy_signals",
     "match": "epistem.detect.match",
     "measure": "epistem.detect.measure",
     "read": "epistem.imaging",
+    "to_hyperspy": "epistem.imaging.hyperspy_signals",
 }
 
 __all__ = ["__version__", *_EXPORTS]

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from epistem.app.card_front import front_of, name_of, trained_on, with_front
 from epistem.detect.calibrate import Pool
 from epistem.nets.weights import Weights
 from epistem.report.export import write_text, written_whole
@@ -36,19 +37,28 @@ def write_card(weights: Weights, card: Mapping[str, Any]) -> Path:
     Raises:
         RecordError: it cannot be written.
     """
+    path = weights.path.with_name("card.md")
+    write_text(path, card_text(weights, card))
+    return path
+
+
+def card_text(weights: Weights, card: Mapping[str, Any], *, licence: str | None = None) -> str:
+    """The card as a page, with the front that model hubs read; `licence` is the SPDX name of the weights' own."""
+    front = front_of(weights.network, card, name=name_of(weights.path.stem, card), licence=licence)
     card = dict(card)
-    lines = [f"# {weights.network}", "", str(card.pop("about", "")), ""]
+    learned = trained_on(card) or "data that nobody named"
+    about = card.pop("about", "") or f"A {weights.network}, trained on {learned}."
+    lines = [f"# {weights.network}", "", str(about), ""]
     lines += ["| | |", "|---|---|", f"| weights | {weights.path.name}, {weights.hash} |"]
     lines.append(f"| least score kept | {weights.min_score:.4f} |")
     for name, value in card.items():
         if not isinstance(value, Mapping):
-            lines.append(f"| {_words(name)} | {_cell(value)} |")
+            # What stands so in the card of a network of the bench is of the data that it learned from.
+            lines.append(f"| {_words('licence_of_the_data' if name == 'licence' else name)} | {_cell(value)} |")
     for name, value in card.items():
         if isinstance(value, Mapping):
             lines += ["", f"## {_words(name).capitalize()}", "", *_section(value)]
-    path = weights.path.with_name("card.md")
-    write_text(path, "\n".join(lines) + "\n")
-    return path
+    return with_front(front, "\n".join(lines) + "\n")
 
 
 def _section(values: Mapping[str, Any], level: int = 3) -> list[str]:

@@ -1,5 +1,5 @@
 """The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
-`explain`, `atoms`, `papers`, `ask`, `reproduce`, `formats`.
+`explain`, `atoms`, `papers`, `ask`, `reproduce`, `models`, `data`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -21,6 +21,7 @@ from epistem import __version__
 from epistem.app.ask_cli import asking
 from epistem.app.atoms_cli import atoms
 from epistem.app.bench_cli import benching
+from epistem.app.data_cli import data
 from epistem.app.forecast_cli import forecasting
 from epistem.app.models_cli import models
 from epistem.app.options import Device, Json, Workers
@@ -253,6 +254,7 @@ app.add_typer(atoms, name="atoms")
 app.add_typer(papers, name="papers")
 app.add_typer(asking, name="ask")
 app.add_typer(models, name="models")
+app.add_typer(data, name="data")
 app.command()(segment)
 app.command()(explain)
 training.command("segmenter")(train_segmenter)

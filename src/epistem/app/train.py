@@ -109,12 +109,16 @@ def _on_labels(
     return lambda as_json: _tell_labels(tuned, as_json)
 
 
+STEPS = 300
+"""Of a training on labels, unless told."""
+
+
 def schedule_of(steps: int | None, learning_rate: float | None, seed: int | None) -> Any:
     """Of a training on labels, the defaults where nothing is said."""
     from epistem.nets.train import Schedule
 
     return Schedule(
-        steps=300 if steps is None else steps,
+        steps=STEPS if steps is None else steps,
         learning_rate=2e-4 if learning_rate is None else learning_rate,
         seed=seed or 0,
     )

@@ -97,6 +97,21 @@ def read_zspy(path: Path) -> Micrograph | MicrographSeries:
     return _images(path, _signals("zspy", path), "z", "axis units")
 
 
+def image_of(signal: Signal, name: str) -> Micrograph | MicrographSeries:
+    """The image, or the images along what stands before rows and columns, of one signal dictionary.
+
+    Raises:
+        NotAnImage: a spectrum, a transform, 4D-STEM…, or an image of reciprocal space.
+    """
+    if reason := _refusal(signal):
+        raise NotAnImage(f"{name} is {reason}")
+    part = _part(signal, name, name, "z", "axis units")
+    if part.reciprocal:
+        units = " and ".join(dict.fromkeys(str(axis.get("units")) for axis in signal["axes"][-2:]))
+        raise NotAnImage(f"{name} is a diffraction pattern (pixels in {units}): lengths in nm have no meaning there")
+    return part.image
+
+
 def _signals(plugin: str, path: Path, **options: Any) -> list[dict[str, Any]]:
     return list(import_module(f"rsciio.{plugin}").file_reader(str(path), **options))
 

@@ -308,17 +308,22 @@ def write_labels(path: Path, found: Instances, *, calibration: Calibration | Non
 
     16 bit, or 32 from 65,536 objects on. The pixel size stands where ImageJ looks for it.
     """
+    labels = found.to_labels()
+    write_tiff(path, labels.astype(np.uint16) if len(found) < 2**16 else labels, calibration)
+
+
+def write_tiff(path: Path, pixels: NDArray[Any], calibration: Calibration | None) -> None:
+    """A compressed TIFF of grey values or labels (H, W), its pixel size where ImageJ looks for it."""
     import tifffile
 
-    labels = found.to_labels()
-    small = len(found) < 2**16
     scale: dict[str, Any] = {}
     if calibration is not None:
         scale = {"resolution": (1 / calibration.col_nm, 1 / calibration.row_nm), "resolutionunit": "NONE"}
     with written_whole(path) as part:
         tifffile.imwrite(
             part,
-            labels.astype(np.uint16) if small else labels,
+            pixels,
+            photometric="minisblack",
             compression="zlib",
             # What ImageJ reads of a TIFF: its version first, then the unit that resolution counts in.
             description="ImageJ=1.54f\nunit=nm\n" if calibration else "ImageJ=1.54f\n",

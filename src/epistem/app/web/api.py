@@ -58,6 +58,12 @@ class ResultsIn(BaseModel):
     which: str = Field("found", max_length=10)
 
 
+class TrainIn(BaseModel):
+    """How long to learn; see `epistem train`."""
+
+    steps: int | None = None
+
+
 class ForecastIn(BaseModel):
     """Of which weights a forecast is to be fitted; None is the shipped ones."""
 
@@ -198,8 +204,8 @@ def _corrections(desk: Desk) -> APIRouter:
         return await asyncio.to_thread(desk.set_samples, room_of(request), text)
 
     @to.post("/train", status_code=201)
-    def train(request: Request) -> dict[str, str]:
-        return desk.train(room_of(request))
+    def train(request: Request, asked: TrainIn | None = None) -> dict[str, str]:
+        return desk.train(room_of(request), asked.steps if asked else None)
 
     @to.post("/forecast", status_code=201)
     def forecast(request: Request, of: ForecastIn) -> dict[str, str]:

@@ -20,6 +20,8 @@ from epistem.report.export import write_text
 
 WAITING = 2000
 """Jobs of one room that may wait."""
+MOST_STEPS = 10_000
+"""Of a training."""
 _ONCE = frozenset({"measure", "results", "next"})
 """Jobs that need not be done twice for the same question."""
 
@@ -162,15 +164,20 @@ class Desk:
 
         return {"right": list(room.change(id, said).right)}
 
-    def train(self, room: Room) -> dict[str, str]:
+    def train(self, room: Room, steps: int | None = None) -> dict[str, str]:
         """A training on all images that are right; its job, and the name of its run.
 
+        Args:
+            steps: how long to learn; as the command line where None.
+
         Raises:
-            Refused: no image is right, or one is under way.
+            Refused: no image is right, no such number of steps, or a training is under way.
         """
+        if steps is not None and not 1 <= steps <= MOST_STEPS:
+            raise Refused(f"a training has 1 to {MOST_STEPS:,} steps, not {steps:,}")
         if not right_images(room):
             raise Refused("no image is marked as right yet: correct one, and say so")
-        return self._begin(room, "train", {})
+        return self._begin(room, "train", {"steps": steps})
 
     def forecast(self, room: Room, weights: str | None) -> dict[str, str]:
         """A forecast fitted on all images that are right; its job, and the name of its run.

@@ -23,7 +23,6 @@ style.textContent = `
 .epistem-drop li progress { grid-column: 1 / -1; width: 100%; height: 6px; }
 .epistem-drop li .why { grid-column: 1 / -1; font-size: 14px; overflow-wrap: anywhere; }
 .epistem-drop li.refused .name::before, .epistem-drop li.failed .name::before { content: "✕ "; }
-.epistem-drop li.stored .name::before { content: "✓ "; }
 `;
 document.head.append(style);
 
@@ -39,8 +38,8 @@ export default {
       <input ref="files" type="file" multiple aria-hidden="true" tabindex="-1" @change="chosen" />
       <input ref="folder" type="file" webkitdirectory aria-hidden="true" tabindex="-1" @change="chosen" />
       <div class="sum" role="status">{{ summary }}</div>
-      <ul v-if="rows.length" aria-label="Files">
-        <li v-for="row in rows" :key="row.key" :class="row.state">
+      <ul v-if="open.length" aria-label="Files">
+        <li v-for="row in open" :key="row.key" :class="row.state">
           <span class="name" :title="row.path">{{ row.path }}</span>
           <span v-if="row.state === 'sending'">{{ row.percent }} %</span>
           <span v-else-if="row.state !== 'failed'">{{ row.state }}</span>
@@ -55,6 +54,9 @@ export default {
   emits: ["done"],
   data: () => ({ over: false, rows: [], count: 0 }),
   computed: {
+    open() {
+      return this.rows.filter((row) => row.state !== "stored"); // the page lists those
+    },
     summary() {
       const words = ["waiting", "sending", "stored", "refused", "failed"].map((state) => [
         this.rows.filter((row) => row.state === state).length,
@@ -167,9 +169,9 @@ export default {
         return;
       }
       row.state = AGAIN.includes(status) ? "failed" : "refused";
-      row.why = typeof answer?.error === "string" ? answer.error : this.words(status, file);
+      row.why = typeof answer?.error === "string" ? answer.error : this.told(status, file);
     },
-    words(status, file) {
+    told(status, file) {
       const limit = this.maxBytes ? `; files up to ${this.size(this.maxBytes)} are taken` : "";
       const known = {
         0: "The connection broke off. The file is still here; try again.",

@@ -27,9 +27,11 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,11 +181,16 @@ class Room:
     def size(self) -> int:
         """Of everything in it [bytes]."""
         # A training's images are the uploaded files under another name.
-        seen = {(one.st_dev, one.st_ino): one.st_size for one in (path.stat() for path in self._files())}
+        seen = {(one.st_dev, one.st_ino): one.st_size for one in self._files()}
         return sum(seen.values())
 
-    def _files(self) -> Iterator[Path]:
-        return (path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink())
+    def _files(self) -> Iterator[os.stat_result]:
+        for folder, _, names in os.walk(self.folder):  # goes past what is removed meanwhile
+            for name in names:
+                with suppress(FileNotFoundError):  # an upload that came whole has another name now
+                    one = os.lstat(os.path.join(folder, name))
+                    if stat.S_ISREG(one.st_mode):
+                        yield one
 
 
 class Rooms:

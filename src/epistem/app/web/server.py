@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
+import socket
 import tempfile
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,7 @@ def serve(
     """Runs until it is stopped.
 
     Raises:
-        SettingsError: another host without a token, or a folder that cannot be written.
+        SettingsError: another host without a token, a port that is taken, or a folder that cannot be written.
         DependencyMissing: the extra `app` is not installed.
     """
     try:
@@ -60,7 +63,7 @@ def serve(
         token = secrets.token_urlsafe(18)
     if not alone and not token:
         raise SettingsError(f"--host {host} lets others in; give them a token: --token auto, or --token WORD")
-    with tempfile.TemporaryDirectory(prefix="epistem-") as own:
+    with listening(host, port) as door, tempfile.TemporaryDirectory(prefix="epistem-") as own:
         root = folder or Path(own)
         app = make_app(root, limits, hosts=LOCAL if alone else None, token=token)
         address = f"http://{'127.0.0.1' if alone else host}:{port}/{f'?token={token}' if token else ''}"
@@ -68,7 +71,27 @@ def serve(
         if show:
             webbrowser.open(address)
         with Crew(root, limits, ("quick",) * workers + ("long",)):
-            uvicorn.run(app, host=host, port=port, log_level="warning", ws_max_size=2**20, server_header=False)
+            config = uvicorn.Config(app, log_level="warning", ws_max_size=2**20, server_header=False)
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[door])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The page's door, taken before anything else is begun.
+
+    Raises:
+        SettingsError: another program has it, or this machine has no such address.
+    """
+    name = host.strip("[]")
+    try:
+        return socket.create_server((name, port), family=socket.AF_INET6 if ":" in name else socket.AF_INET)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"port {port} is taken, perhaps by a page that still runs; stop it, or choose another with --port"
+        else:
+            reason = str(error.strerror).partition(" (")[0]
+            why = f"the page cannot listen at {host}, port {port}: {reason}; choose others: --host, --port"
+        raise SettingsError(why) from error
 
 
 def _where(folder: Path | None, limits: Limits) -> str:

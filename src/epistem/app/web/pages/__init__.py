@@ -26,8 +26,16 @@ body { font-family: system-ui, sans-serif; }
 .epi-column { min-width: 0; }
 .q-tab-panel { padding: 12px 8px; }
 .epi-note { color: #555; font-size: .9rem; }
+.epi-name { overflow-wrap: anywhere; }
 *:focus-visible { outline: 3px solid #1a66c4; outline-offset: 2px; }
-@media (max-width: 700px) { .q-tab__label { font-size: .75rem; } .q-tab { padding: 0 8px; } }
+.q-header *:focus-visible { outline-color: white; outline-offset: -3px; }
+.epi-tabs .q-tab { min-height: 44px; }
+@media (max-width: 700px) {
+  .epi-tabs { width: 100%; }
+  .epi-tabs .q-tab { flex: 1 1 0; min-width: 0; padding: 2px 0; }
+  .epi-tabs .q-tab__content { flex-direction: column; min-width: 0; padding: 2px 0; }
+  .epi-tabs .q-tab__icon + .q-tab__label { padding-left: 0; font-size: .72rem; line-height: 1.3; }
+}
 """
 
 
@@ -43,14 +51,43 @@ def add_pages(desk: Desk) -> None:
     def index(request: Request) -> None:
         room: Room = request.scope["epistem_room"]
         ui.add_css(_STYLE)
-        with ui.header().classes("items-center py-1 px-3"), ui.tabs().props("dense inline-label") as tabs:
-            for name in TABS:
-                ui.tab(name, icon=_ICONS[name])
-        with ui.tab_panels(tabs, value=next(iter(TABS))).classes("w-full").props("keep-alive"):
-            for name in TABS:
-                with ui.tab_panel(name):
-                    TABS[name](desk, room)
-        with ui.footer().classes("py-1 px-3 bg-white text-grey-8"):
+        with ui.header().classes("items-center py-0 px-1 sm:px-3"):
+            tabs = ui.tabs().props("inline-label no-caps").classes("epi-tabs")
+            with tabs:
+                for name in TABS:
+                    ui.tab(name, icon=_ICONS[name])
+        first = next(iter(TABS))
+        with ui.tab_panels(tabs, value=first, on_change=lambda event: open_.show(event.value)).classes("w-full"):
+            open_ = _Open(desk, room, {name: ui.tab_panel(name) for name in TABS})
+        open_.show(first)
+        with ui.footer(fixed=False).classes("py-1 px-3 bg-white text-grey-8"):
             ui.label("Images stay on the machine that runs this page; nobody else sees this session.").classes(
                 "text-xs"
             )
+
+
+class _Open:
+    """The tabs that a person opened: the others are not made yet, those out of sight rest.
+
+    Args:
+        desk: what can be done.
+        room: of the session.
+        panels: by the name of the tab.
+    """
+
+    def __init__(self, desk: Desk, room: Room, panels: dict[str, ui.tab_panel]) -> None:
+        self._desk, self._room, self._panels = desk, room, panels
+        self._made: set[str] = set()
+
+    def show(self, shown: str) -> None:
+        """Makes the tab where it is opened first; only its clocks run then."""
+        if shown not in self._panels:  # the browser may tell anything
+            return
+        if shown not in self._made:
+            self._made.add(shown)
+            with self._panels[shown]:
+                TABS[shown](self._desk, self._room)
+        for name in self._made:
+            for one in self._panels[name].descendants():
+                if isinstance(one, ui.timer):
+                    one.active = name == shown

@@ -172,7 +172,7 @@ class AskTab:
         for job in reversed(self._questions):
             with ui.card().classes("w-full gap-1").props(f'data-question="{job.id}"'):
                 ui.label(str(job.what["question"])).classes("font-bold break-words")
-                ui.label(str(job.what["image"])).classes("epi-note break-all")
+                ui.label(str(job.what["image"])).classes("epi-note epi-name")
                 if job.state == "done":
                     self._draw_answer(job)
                 else:

@@ -60,7 +60,7 @@ class DetectTab:
         self._list = ImageList(self._desk, self._room, self._choose, self._removed)
 
     def _middle(self) -> None:
-        self._title = ui.label("Drop a micrograph to begin.").classes("text-base font-bold break-all")
+        self._title = ui.label("Drop a micrograph to begin.").classes("text-base font-bold epi-name")
         self._slices = ui.select({0: ""}, value=0, label="Image of the stack", on_change=self._slice_chosen)
         self._slices.classes("w-48").set_visibility(False)
         self._modes = ui.toggle(_MODES, value="look", on_change=self._mode_changed).props("dense no-caps spread")

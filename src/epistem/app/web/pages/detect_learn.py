@@ -7,7 +7,8 @@ from typing import Any
 
 from nicegui import ui
 
-from epistem.app.web.desk import Desk
+from epistem.app.train import STEPS
+from epistem.app.web.desk import MOST_STEPS, Desk
 from epistem.app.web.pages.detect_card import draw_progress
 from epistem.app.web.pages.parts import last_told, tried
 from epistem.app.web.rooms import Room
@@ -28,7 +29,7 @@ class Learn:
 
     def __init__(self, desk: Desk, room: Room) -> None:
         self._desk, self._room = desk, room
-        self._right = 0
+        self._right, self._steps = 0, STEPS
         self._jobs: Jobs = ()
         self._draw = ui.refreshable(self._drawn)
         self._draw()
@@ -49,13 +50,24 @@ class Learn:
         if training is not None:
             self._draw_training(training)
         if training is None or training["state"] not in ("waiting", "running"):
-            ui.button(
-                f"Learn from {counted(self._right, 'corrected image')}",
-                on_click=lambda: tried(lambda: self._desk.train(self._room)),
-            ).props("dense no-caps").set_enabled(self._right > 0)  # fmt: skip
+            with ui.row().classes("items-end gap-3"):
+                ui.button(
+                    f"Learn from {counted(self._right, 'corrected image')}", on_click=self._train,
+                ).props("dense no-caps").set_enabled(self._right > 0)  # fmt: skip
+                ui.number(
+                    "Steps", value=self._steps, min=1, max=MOST_STEPS, precision=0, on_change=self._stepped
+                ).props("dense").classes("w-20")
         with ui.expansion("The same on the command line").classes("w-full"):
-            ui.label(COMMAND).classes("font-mono text-xs break-all")
+            self._command = ui.label(f"{COMMAND} --steps {self._steps}").classes("font-mono text-xs break-all")
         self._draw_forecast(training)
+
+    def _stepped(self, event: Any) -> None:
+        if event.value is not None:
+            self._steps = int(event.value)
+            self._command.text = f"{COMMAND} --steps {self._steps}"
+
+    def _train(self) -> None:
+        tried(lambda: self._desk.train(self._room, self._steps))
 
     def _draw_training(self, job: Mapping[str, Any]) -> None:
         if job["state"] in ("waiting", "running"):

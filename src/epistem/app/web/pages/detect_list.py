@@ -86,10 +86,10 @@ class ImageList:
         with ui.item(on_click=lambda: self._choose(one["id"])).props(
             f"clickable {'active' if one['id'] == self._chosen else ''}"
         ):
-            with ui.item_section().props("avatar"):
+            with ui.item_section().props("avatar").classes("min-w-0 pr-3"):
                 ui.icon("task_alt" if one["right"] else icon, color="negative" if icon == "error" else "primary")
             with ui.item_section():
-                ui.item_label(one["name"]).classes("break-all")
+                ui.item_label(one["name"]).classes("epi-name").props(f'lines=2 title="{attribute(one["name"])}"')
                 ui.item_label(words).props("caption").classes("break-words")
                 if one["id"] in self._first and not one["right"]:
                     ui.item_label(self._first[one["id"]]["reason"]).props("caption").classes("break-words")

@@ -77,7 +77,7 @@ class SegmentTab:
             self._all = ui.button("Segment all images", on_click=self._segment_all).props("no-caps outline")
 
     def _middle(self) -> None:
-        self._title = ui.label("Choose an image and a network.").classes("text-base font-bold break-all")
+        self._title = ui.label("Choose an image and a network.").classes("text-base font-bold epi-name")
         with ui.column().classes("w-full gap-1") as self._tools:
             self._modes = ui.toggle(_MODES, value="look", on_change=self._mode_changed).props("dense no-caps spread")
             self._modes.classes("w-full max-w-md")
@@ -254,7 +254,7 @@ class SegmentTab:
                     ui.element("span").style(
                         f"width:14px;height:14px;flex:none;border:1px solid #0008;background:{one['colour']}"
                     )
-                    ui.label(one["name"]).classes("break-all")
+                    ui.label(one["name"]).classes("epi-name")
                 ui.label(f"{one['n']:,}")
                 ui.label(with_interval(share)).tooltip(share.note or share.label)
 
