@@ -176,7 +176,14 @@ def test_the_test_input_is_our_z_scores_of_a_simulated_image(detector: Path) -> 
 
 
 def test_bioimage_io_takes_the_detectors_folder(detector: Path) -> None:
-    assert valid(detector).weights.onnx.opset_version == 17
+    found = valid(detector)
+    assert found.weights.onnx.opset_version == 17
+    given, came = (np.load(detector / f"test_{side}.npy").shape for side in ("input", "output"))
+    for axis, size, whole in zip(found.outputs[0].axes[2:], came[2:], given[2:], strict=True):
+        assert size * axis.scale == whole
+    assert len(found.outputs[0].axes[1].channel_names) == came[1]
+    for axis, size in zip(found.inputs[0].axes[2:], given[2:], strict=True):
+        assert (size - axis.size.min) % axis.size.step == 0
 
 
 def valid(folder: Path) -> Any:

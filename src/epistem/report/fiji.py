@@ -23,7 +23,7 @@ def write_micrograph(path: Path, micrograph: Micrograph) -> None:
     Raises:
         RecordError: whole numbers that no type of ImageJ holds, or the file cannot be written.
     """
-    write_tiff(path, _as_imagej(micrograph), None)
+    write_tiff(path, _as_imagej(micrograph), micrograph.calibration)
 
 
 def _as_imagej(micrograph: Micrograph) -> NDArray[Any]:
