@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from epistem import __version__
 from epistem.app.batch import list_files, make_jobs, run_batch
 from epistem.app.settings import make_settings
 from epistem.app.terminal import tell_batch
@@ -180,3 +181,8 @@ def test_what_a_scheduler_sends_before_it_kills_ends_a_run_as_ctrl_c_does(tmp_pa
         time.sleep(1)
         running.terminate()
         assert running.wait(60) == 0
+
+
+def test_the_version_is_printed() -> None:
+    done = epistem("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, __version__)

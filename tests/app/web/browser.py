@@ -59,14 +59,19 @@ def served(command: list[str], log: Path) -> Iterator[str]:
         plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         server = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, env=plain)
     try:
-        _answers(server, f"http://127.0.0.1:{port}/", log)
+        answers(server, f"http://127.0.0.1:{port}/", log)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _answers(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def answers(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Waits until a server that was started does so.
+
+    Raises:
+        RuntimeError: it does not; its log says why.
+    """
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         if server.poll() is not None:

@@ -73,8 +73,10 @@ def declares_100_000_squared(folder: Path) -> bytes:
 
 def test_no_image_is_lost_whatever_happens_to_workers_and_server(place: Place, tmp_path: Path) -> None:
     broken = {
-        "cut.png": EXAMPLE.read_bytes()[:2000], "no.tif": b"MZ no image", "huge.tif": declares_100_000_squared(tmp_path)
-    }  # fmt: skip
+        "cut.png": EXAMPLE.read_bytes()[:2000],
+        "no.tif": b"MZ no image",
+        "huge.tif": declares_100_000_squared(tmp_path),
+    }
     items = [place.put(f"{i}.png", EXAMPLE.read_bytes()) for i in range(3)]
     called_back, *others = items
     failing = {name: place.put(name, data) for name, data in broken.items()}

@@ -62,7 +62,9 @@ def run(bench: Bench) -> dict[str, Any]:
     labelled = read_labelled(folder / LABELS, folder / IMAGES, folder / WEIGHTS, told=heard.say)
     heard.say(f"Learning from {counted(len(labelled), 'image')}")
     # Samples come from this process: they are the same, and a worker that is stopped leaves no other behind.
-    tuned = train_on_labels(labelled, folder / WEIGHTS, told=heard, schedule=schedule_of(bench.what.get("steps"), None, None), workers=0)
+    tuned = train_on_labels(
+        labelled, folder / WEIGHTS, told=heard, schedule=schedule_of(bench.what.get("steps"), None, None), workers=0
+    )
     record = labels_record(tuned)
     return {
         "run": folder.name, "images": len(labelled),

@@ -2,8 +2,8 @@
 
 const style = document.createElement("style");
 style.textContent = `
-.epistem-viewer { display: flex; flex-direction: column; width: 100%; height: 100%; min-width: 0; }
-.epistem-viewer .stage { position: relative; flex: 1 1 auto; min-height: 60vh; overflow: hidden; border-radius: 6px;
+.epistem-viewer { display: flex; flex-direction: column; width: 100%; min-width: 0; }
+.epistem-viewer .stage { position: relative; height: 68vh; overflow: hidden; border-radius: 6px;
   background: rgb(12, 16, 22); font: 14px/1.35 system-ui, sans-serif; }
 .epistem-viewer canvas { position: absolute; inset: 0; width: 100%; height: 100%; display: block; touch-action: none;
   outline: none; cursor: grab; border-radius: 6px; }
@@ -32,7 +32,7 @@ style.textContent = `
 .epistem-viewer .message { left: 50%; top: 50%; transform: translate(-50%, -50%); max-width: 85%; font-size: 15px; }
 .epistem-viewer .status { padding: 6px 2px 0; font-size: 14px; line-height: 1.35; min-height: 3.3em; }
 @media (max-width: 600px) {
-  .epistem-viewer .stage { min-height: 55vh; }
+  .epistem-viewer .stage { height: 55vh; }
   .epistem-viewer .ramp { width: 96px; }
   .epistem-viewer .help { right: 10px; }
 }

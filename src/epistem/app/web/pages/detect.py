@@ -8,7 +8,7 @@ from nicegui import run, ui
 
 from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
-from epistem.app.web.edits import objects_now
+from epistem.app.web.edits import log_of, objects_now
 from epistem.app.web.pages.detect_card import draw_card, draw_object, draw_waiting
 from epistem.app.web.pages.detect_learn import Learn
 from epistem.app.web.pages.detect_list import ImageList
@@ -42,6 +42,7 @@ class DetectTab:
         self._shown: dict[str, Any] = {"objects": [], "made": None}
         self._at = 0
         self._seen: object = None
+        self._said: object = None
         self._busy = False
         with ui.element("div").classes(_COLUMNS):
             with ui.column().classes("epi-column w-full"):
@@ -132,6 +133,8 @@ class DetectTab:
         if seen != self._seen:
             self._seen = seen
             self._show()
+        elif self._told is not None and self._corrections != self._said:  # in another window of this session
+            self._show_corrections()
 
     def _choose(self, id: str, slice_: int = 0) -> None:
         self._chosen, self._slice, self._seen = id, slice_, None
@@ -224,16 +227,30 @@ class DetectTab:
     def _edited(self, op: str, id: int | None, ring: list[float] | None) -> None:
         chosen, made = str(self._chosen), self._shown["made"]
         tried(lambda: self._desk.edit(self._room, chosen, self._slice, op, id, ring, made))
+        self._show_corrections()
+
+    def _show_corrections(self) -> None:
         self._read_objects()
         self._viewer.refresh()
         self._card.refresh()
         self._object.refresh()
+
+    @property
+    def _corrections(self) -> tuple[object, ...]:
+        """Is another one when a person has said something of this image."""
+        right = self._slice in (self._item or {"right": ()})["right"]
+        try:
+            path = log_of(self._room, str(self._chosen), self._slice, str(self._shown["made"]))
+            return self._shown["made"], path.stat().st_mtime_ns, right
+        except OSError:
+            return self._shown["made"], None, right
 
     def _read_objects(self) -> None:
         try:
             self._shown = objects_now(self._room, str(self._chosen), self._slice)
         except EpistemError:
             self._shown = {"objects": [], "made": None}
+        self._said = self._corrections
 
     # ---- pieces
 

@@ -56,12 +56,20 @@ def quantities_table(quantities: Sequence[Mapping[str, Any]]) -> None:
     with ui.grid(columns="auto auto").classes("gap-x-4 gap-y-1 items-baseline"):
         for name in SHOWN:
             one = by_name.get(name)
+            if one is None or (one.value is None and _in_px(one, by_name)):
+                continue
             in_nm = by_name.get(name.removesuffix("_px") + "_nm")
-            if one is None or (name.endswith("_px") and in_nm is not None and in_nm.value is not None):
+            if name.endswith("_px") and in_nm is not None and in_nm.value is not None:
                 continue
             ui.label(one.label)
             text = with_interval(one) if one.value is not None else DASH
             ui.label(text).tooltip(one.note or one.label)
+
+
+def _in_px(one: Quantity, by_name: Mapping[str, Quantity]) -> bool:
+    """Whether a length that is not known in nm is shown in pixels."""
+    other = by_name.get(f"{one.name.removesuffix('_nm')}_px")
+    return one.name.endswith("_nm") and other is not None and other.name in SHOWN and other.value is not None
 
 
 def short(value: float | None, unit: str = "") -> str:
