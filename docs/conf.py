@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from epistem import __version__  # noqa: E402
 
 project = "epistem"
-author = "The epistem developers"
+author = copyright = "The epistem developers"
 version = release = __version__
 language = "en"
 
@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/tutorial_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": (),
     "parallel": 2,
     "download_all_examples": False,
     "remove_config_comments": True,

@@ -94,8 +94,9 @@ figure, panels = plt.subplots(1, len(missed), figsize=(2 * len(missed), 2.3), la
 for axes, (row0, col0, row1, col1) in zip(panels[0], missed, strict=True):
     axes.imshow(micrograph.pixels, cmap="gray")
     axes.add_patch(plt.Rectangle((col0, row0), col1 - col0, row1 - row0, fill=False, color="C1"))
-    axes.set(xlim=(col0 - 30, col1 + 30), ylim=(row1 + 30, row0 - 30))
-    axes.set_title("missed", fontsize=9)
+    row, col = np.clip([(row0 + row1) / 2, (col0 + col1) / 2], 40, 472)
+    axes.set(xlim=(col - 40, col + 40), ylim=(row + 40, row - 40))
+    axes.set_title(f"missed, {(row1 - row0) * micrograph.calibration.row_nm:.1f} nm high", fontsize=9)
     axes.set_axis_off()
 
 # %%

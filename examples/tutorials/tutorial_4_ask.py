@@ -106,8 +106,8 @@ command('ask pores.tif "What does this image show?"')
 command('ask A2.emd "What does this image show?"')
 
 # %%
-# For the second image it has no word: it never saw one of its kind, and says what it knows. The line below each
-# answer says that these are words; nothing in them was measured.
+# It has never seen a cavity in TEM, and says what it knows of other images. The line below each answer says that
+# these are words; nothing in them was measured.
 #
 # From a paper to questions
 # -------------------------

@@ -190,11 +190,11 @@ def test_from_dropped_images_to_new_weights(page: Person, tmp_path: Path) -> Non
 
 def test_bad_input_is_refused_in_words(page: Person, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "large.tif").write_bytes(b"x" * 1_200_000)
+    (tmp_path / "big.tif").write_bytes(b"x" * 1_200_000)
     (tmp_path / "huge.tif").write_bytes(declares_100_000_squared(tmp_path))
     (tmp_path / "cut.png").write_bytes((EXAMPLES / "A4.png").read_bytes()[:2000])
     image = crop(tmp_path / "<img src=x onerror=\"document.title='taken'\">.png", 0, 0)
-    page.drop(*(tmp_path / name for name in ("notes.txt", "large.tif", "huge.tif", "cut.png")), image)
+    page.drop(*(tmp_path / name for name in ("notes.txt", "big.tif", "huge.tif", "cut.png")), image)
 
     images = {one["name"]: one["job"] for one in page.images(3)}
     page.reads("3 stored, 2 refused")
@@ -204,7 +204,7 @@ def test_bad_input_is_refused_in_words(page: Person, tmp_path: Path) -> None:
         assert images[name]["state"] == "failed"
         assert name in images[name]["why"]
         page.reads(images[name]["why"])
-    page.reads("_img src=x onerror=_document.title=_taken__.png")
+    page.reads("_img src=x onerror=_document")
     assert page.chrome.title == "epistem"
     assert not re.search(r"/tmp|root|Traceback|Errno", page.text())
 

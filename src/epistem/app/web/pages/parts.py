@@ -59,7 +59,7 @@ def quantities_table(quantities: Sequence[Mapping[str, Any]]) -> None:
             if one is None or (one.value is None and _in_px(one, by_name)):
                 continue
             in_nm = by_name.get(name.removesuffix("_px") + "_nm")
-            if name.endswith("_px") and in_nm is not None and in_nm.value is not None:
+            if name.endswith("_px") and in_nm is not None and (one.value is None or in_nm.value is not None):
                 continue
             ui.label(one.label)
             text = with_interval(one) if one.value is not None else DASH
