@@ -100,6 +100,8 @@ for axes, (row0, col0, row1, col1) in zip(panels[0], missed, strict=True):
     axes.set_axis_off()
 
 # %%
+# What was missed is a sliver at the border, or lies upon another cavity.
+#
 # Sizes, against those of the true outlines. What the border cuts is left out on both sides.
 
 true = epistem.measure(truth, micrograph)

@@ -142,13 +142,9 @@ command("papers questions set")
 # word by word.
 
 record = json.loads((WORK / "set" / "figures.jsonl").read_text().splitlines()[0])
-print(
-    json.dumps(
-        {name: record[name] for name in ("number", "caption", "mentions") if name in record},
-        indent=1,
-        ensure_ascii=False,
-    )
-)
+print(f"caption: {record['caption']}")
+for mention in record["mentions"]:
+    print(f"mention: {mention}")
 for line in (WORK / "set" / "pairs.jsonl").read_text().splitlines():
     pair = json.loads(line)
     print(f"\n{pair['category']}: {pair['question']}\n  {pair['answer']}")

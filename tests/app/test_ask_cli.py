@@ -149,8 +149,8 @@ def test_a_local_model_s_numbers_are_left_out_and_that_is_said(picture, monkeypa
     monkeypatch.setattr(ask_run, "speaker_of", lambda *_, **__: Guesser())
     monkeypatch.setattr(ask_run, "is_unanswerable", lambda question: False)  # loading what decides takes seconds
     result = invoke("ask", picture, "What does this image show?")
-    assert result.stdout.startswith("It shows pores.\n")
-    assert "Left out of the words: 1 sentence with numbers that nothing here measured." in result.output
+    assert result.stdout.startswith("It shows pores. It holds … of them.\n")
+    assert "… stands for 1 number of the model's that nothing here measured." in " ".join(result.output.split())
     assert "on a real micrograph do not rely on them" in " ".join(result.output.split())
     assert json.loads(invoke("ask", picture, "What does this image show?", "--json").stdout)["left_out"] == 1
 

@@ -198,8 +198,7 @@ def what_it_is(answered: Answered, put: Put, image: str, words_are: str | None) 
         return [_TOLD_READ]
     if source != "language" or words_are is None:
         return []
-    held = counted(answered.left_out, "sentence")
-    left_out = f"Left out of the words: {held} with numbers that nothing here measured."
+    left_out = f"… stands for {counted(answered.left_out, 'number')} of the model's that nothing here measured."
     return [left_out, words_are] if answered.left_out else [words_are]
 
 

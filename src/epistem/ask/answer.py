@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from epistem.ask.english import is_foreign
-from epistem.ask.guesses import by_sentence, has_guess
+from epistem.ask.guesses import by_sentence, without_guesses
 from epistem.ask.intents import THINGS, Intent, intent_of
 from epistem.ask.measured import Tool, digits, length, measured, plural
 from epistem.ask.records import Answered, Statement, identity
@@ -67,7 +67,7 @@ def answer(
         pair: id of the question in a set.
         declines: whether a question that the rules leave to words is one that no image answers, see `ask.decline`.
         guess_numbers: let the speaker answer where a number is asked for that no tool measures, and say numbers that
-            nothing measured; any other speaker's sentences with such numbers are left out.
+            nothing measured; any other speaker's words have … for such numbers.
     """
     began = time.perf_counter()
     statement, left_out = _known(micrograph, question, tools, dict(strip or {}), declines, guess_numbers), 0
@@ -221,7 +221,7 @@ def _in_metadata(micrograph: Micrograph, subject: str) -> str | None:
 
 
 class _Spoken(NamedTuple):
-    """A model's words, and how many of its sentences are not among them."""
+    """A model's words, and how many numbers are not among them."""
 
     statement: Statement
     left_out: int
@@ -238,21 +238,17 @@ def _spoken(micrograph: Micrograph, question: str, speaker: Speaker | None, cont
 def _spoken_without_guesses(
     micrograph: Micrograph, question: str, speaker: Speaker | None, context: str, told: Told, known: str
 ) -> _Spoken:
-    """The model's words, sentence by sentence, without those that hold numbers that are not known."""
+    """The model's words, sentence by sentence, with … for numbers that are not known."""
     kept, left_out = list[str](), 0
     for sentence in by_sentence(_pieces(micrograph, question, speaker, context)):
-        if has_guess(sentence, known):
-            left_out += 1
-            continue
-        told(f"{' ' if kept else ''}{sentence}")
-        kept.append(sentence)
+        text, blanks = without_guesses(sentence, known)
+        left_out += blanks
+        told(f"{' ' if kept else ''}{text}")
+        kept.append(text)
     if not kept:
-        kept = [_ONLY_GUESSES if left_out else "The model gave no answer."]
+        kept = ["The model gave no answer."]
         told(kept[0])
     return _Spoken(_words(" ".join(kept)), left_out)
-
-
-_ONLY_GUESSES = "This cannot be told: all that the language model said were numbers that nothing here measured."
 
 
 _NO_MODEL = "Without a language model only counts, sizes, area shares and what the file says can be answered."

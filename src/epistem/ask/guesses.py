@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from epistem.ask.mentions import sentences
-from epistem.ask.quantities import quantities
+from epistem.ask.quantities import QUANTITY, plain, quantities
 
-_NUMBERED = re.compile(r"(?m)^\s*\d+[.)]\s")
+BLANK = "…"
+_NUMBERED = re.compile(r"(?m)^\s*(\d+)[.)]\s")
+_DIGITS = re.compile(r"-?\d[\d.,]*(?:\s?[×x]\s?10\^?-?\d+)?(?![²³\w])|-?\d+")
 
 
 def by_sentence(pieces: Iterable[str]) -> Iterator[str]:
@@ -28,12 +31,32 @@ def by_sentence(pieces: Iterable[str]) -> Iterator[str]:
     yield from sentences(text)
 
 
-def has_guess(sentence: str, known: str) -> bool:
-    """Whether it holds a number, in digits or words, that is not among what is known; a list's own do not count.
+class Told(NamedTuple):
+    """A sentence, and how many numbers of it are not told."""
 
-    >>> has_guess("It holds 11 pores.", "annealed at 700 °C"), has_guess("Annealing at 700 °C made Al2O3.", "700 °C")
-    (True, False)
+    text: str
+    blanks: int
+
+
+def without_guesses(sentence: str, known: str) -> Told:
+    """The sentence with … for every number, in digits or words, that is not among what is known; a list's own stay.
+
+    >>> without_guesses("It holds 11 pores, annealed at 700 °C.", "annealed at 700 °C").text
+    'It holds … pores, annealed at 700 °C.'
     """
     backed = {(one.low, one.high, one.dimension) for one in quantities(known)}
-    said = quantities(_NUMBERED.sub("", sentence))
-    return any((one.low, one.high, one.dimension) not in backed for one in said)
+    text, blanks = plain(sentence), 0
+    own = {found.end(1) - len(found[1]) for found in _NUMBERED.finditer(text)}
+    # From the end, so that what is before keeps its place.
+    for start, alike in reversed([(one.start, one) for one in quantities(text)]):
+        if start not in own and (alike.low, alike.high, alike.dimension) not in backed:
+            text, blanks = text[:start] + _blanked(text[start:]), blanks + 1
+    return Told(text, blanks) if blanks else Told(sentence, 0)
+
+
+def _blanked(text: str) -> str:
+    """The number that the text begins with, a range at both ends, as …; its unit and all that follows stay."""
+    said = QUANTITY.match(text)
+    if said is None:
+        return re.sub(r"^\w+", BLANK, text)
+    return _DIGITS.sub(BLANK, said[0]) + text[said.end() :]

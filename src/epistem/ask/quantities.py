@@ -41,7 +41,7 @@ _UNIT = (
     r"(?:(?:wt|at|vol|mol|weight|atomic|volume)\.?\s?%|(?i:" + "|".join(_LONG) + r")s?\b|(?:"
     + "|".join(re.escape(name) for name in _SHORT) + r")(?![A-Za-z]))"
 )  # fmt: skip
-_QUANTITY = re.compile(
+QUANTITY = re.compile(
     rf"(?<![\w.])(?P<low>{_NUMBER})(?:\s?(?P<unit0>{_UNIT}))?"
     rf"(?:\s?(?:–|—|-|to|and(?=\s?{_NUMBER}\s?{_UNIT}))\s?(?P<high>{_NUMBER})\b)?(?:\s?±\s?{_NUMBER})?[\s-]?"
     rf"(?P<unit>{_UNIT})?"
@@ -113,7 +113,7 @@ def quantities(text: str) -> list[Quantity]:
     [(3.0, 'count'), (500.0, 'nm'), (373.15, 'K')]
     """
     said = plain(text)
-    found = [number for one in _QUANTITY.finditer(said) for number in _numbers(said, one)]
+    found = [number for one in QUANTITY.finditer(said) for number in _numbers(said, one)]
     for one in re.finditer(r"(?i)\b(" + "|".join(_WORDS) + r")\b", said):
         value = float(_WORDS[one[0].lower()])
         unit = re.match(rf"\s({_UNIT})", said[one.end() :])

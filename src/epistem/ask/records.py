@@ -179,7 +179,7 @@ class Answered(_Record):
         abstained: it said that the image cannot tell.
         mode: "whole" as `epistem ask` answers, by measuring, reading and declining before any words; "words" is what
             answers in words alone.
-        left_out: sentences of a language model that were left out, since they held numbers that nothing measured.
+        left_out: numbers of a language model that nothing measured; … stands for each in the text.
         shown: which image of a series was looked at; None where the file holds one.
         notes: what a person must know of the image before believing numbers from it.
     """

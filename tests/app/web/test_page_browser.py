@@ -224,7 +224,7 @@ def test_what_is_corrected_in_one_window_is_seen_in_the_other(page: Person, tmp_
         page.chrome.close()
         page.chrome.switch_to.window(first)
     page.reads("1 deleted")
-    page.keys("n", DELETE)
+    page.keys("n", "n", DELETE)
     page.reads("2 deleted")
 
 

@@ -57,9 +57,10 @@ def add_pages(desk: Desk) -> None:
                 for name in TABS:
                     ui.tab(name, icon=_ICONS[name])
         first = next(iter(TABS))
-        with ui.tab_panels(tabs, value=first, on_change=lambda event: open_.show(event.value)).classes("w-full"):
-            open_ = _Open(desk, room, {name: ui.tab_panel(name) for name in TABS})
-        open_.show(first)
+        with ui.tab_panels(tabs, value=first).classes("w-full") as panels:
+            opened = _Open(desk, room, {name: ui.tab_panel(name) for name in TABS})
+        panels.on_value_change(lambda event: opened.show(event.value))
+        opened.show(first)
         with ui.footer(fixed=False).classes("py-1 px-3 bg-white text-grey-8"):
             ui.label("Images stay on the machine that runs this page; nobody else sees this session.").classes(
                 "text-xs"
