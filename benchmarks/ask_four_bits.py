@@ -35,7 +35,7 @@ from epistem.stats.resample import cluster_bootstrap
 COMMAND = "python -m benchmarks.ask_four_bits"
 Q4_1 = GGMLQuantizationType.Q4_1
 BLOCK_BYTES = 20  # step and smallest value in two bytes each, 32 codes of four bits
-CHUNK, CHUNKS = 512, 40  # tokens that are read at once; how many such pieces of the text, evenly spread
+CHUNK, CHUNKS = 512, 20  # tokens that are read at once; how many such pieces of the text, evenly spread
 SEEDS = range(4)
 Weights = NDArray[np.float32]
 

@@ -28,6 +28,12 @@ try:
 except (ImportError, ValueError):
     pass
 def look(name, item):
+    if isinstance(item, h5py.Dataset):
+        elsewhere = item.external or (item.is_virtual and any(one.file_name != "." for one in item.virtual_sources()))
+    else:
+        elsewhere = any(isinstance(item.get(key, getlink=True), h5py.ExternalLink) for key in item)
+    if elsewhere:
+        sys.exit(4)
     for key in item.attrs:
         try:
             item.attrs[key]
@@ -57,7 +63,8 @@ def check_hdf5(path: Path, skip: tuple[str, ...] = ()) -> None:
         skip: groups that will not be read.
 
     Raises:
-        ReadError: damaged, or too large.
+        ReadError: damaged, too large, or with values in other files: whoever sends a file must not choose what else
+            is read.
     """
     import h5py
 
@@ -81,6 +88,8 @@ def _let_another_go_first(path: Path) -> None:
         ) from None
     if code == 3:
         raise ReadError("an attribute in the HDF5 file cannot be read; the file is damaged, copy it again")
+    if code == 4:
+        raise ReadError("the HDF5 file keeps values in other files, which are not opened; save it as one file")
     if code not in (0, 1):  # 1 is an ordinary error, which will be met and told here
         raise ReadError("the HDF5 library crashes on it; the file is damaged, copy it again")
 

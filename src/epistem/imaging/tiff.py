@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -38,6 +38,7 @@ def read_tiff(path: Path) -> Micrograph | MicrographSeries:
         every = list(tif.series)
         if not every:
             raise NotAnImage("a TIFF without a page")
+        _check_stays_here(path, every)
         for series in every:
             check_declared("the TIFF", series.shape, series.dtype.itemsize, path=path)
         check_declared("the TIFF", (sum(prod(series.shape) * series.dtype.itemsize for series in every),), 1)
@@ -45,6 +46,14 @@ def read_tiff(path: Path) -> Micrograph | MicrographSeries:
         parts = [_part(path, tif, series) for series in kept]
     labels = [f"{i + 1} ({series.shape[0]} × {series.shape[1]})" for i, series in enumerate(kept)]
     return with_warnings(together(parts, "channel", labels, path.name), [*missing, *left])
+
+
+def _check_stays_here(path: Path, every: Sequence[tifffile.TiffPageSeries]) -> None:
+    """An OME-TIFF names the files of its other pages: whoever sends one must not choose what else is read."""
+    home = path.resolve().parent
+    pages = (page for series in every for page in series.pages if page is not None)
+    if any(Path(page.parent.filehandle.path).resolve().parent != home for page in pages):
+        raise ReadError("the TIFF names pages in files of other folders, which are not read; put them beside it")
 
 
 def _check_pages(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from epistem.app.web.api import make_api
 from epistem.app.web.desk import Desk
-from epistem.app.web.guard import Guard
+from epistem.app.web.guard import MOST_BODY, Guard
 from epistem.app.web.limits import Limits
 from epistem.app.web.rooms import Rooms
 
@@ -83,7 +83,7 @@ def test_cookies_are_kept_from_scripts_and_other_sites(one: TestClient) -> None:
     cookie = one.get("/api/health").headers["set-cookie"]
 
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
 
 
 def test_no_other_site_may_be_loaded_from(one: TestClient) -> None:
@@ -203,3 +203,24 @@ def test_nothing_to_export_is_told_in_words(one: TestClient) -> None:
 
     assert "analysed" in one.get("/api/results-found.zip").json()["error"]
     assert "right" in one.get("/api/corrections.json").json()["error"]
+
+
+def test_a_body_that_is_held_in_memory_may_not_be_large(one: TestClient) -> None:
+    id = put(one)["id"]
+    large = b'{"min_score": 0.5' + b" " * MOST_BODY + b"}"
+
+    declared = one.post(f"/api/images/{id}/detect", content=large)
+
+    assert declared.status_code == 413
+    with pytest.raises(Exception, match=r"."):  # cut off as if the browser had gone
+        one.post(f"/api/images/{id}/detect", content=iter([large[:1_000_000]] * 30)).raise_for_status()
+
+
+def test_pages_at_two_ports_are_two(tmp_path: Path) -> None:
+    to = client(tmp_path)
+    names = set()
+    for port in (80, 8080):
+        to.base_url = f"http://testserver:{port}"  # type: ignore[assignment]
+        names.add(to.get("/api/health").headers["set-cookie"].split("=")[0])
+
+    assert len(names) == 2

@@ -171,7 +171,8 @@ def test_from_dropped_images_to_new_weights(page: Person, tmp_path: Path) -> Non
     # learn, and look at all again with what was learned
     steps = page.find("[aria-label='Steps']")
     assert steps.get_attribute("value") == "300"
-    steps.send_keys("\ue009a", "2")  # Ctrl-A
+    steps.send_keys("\ue009a")  # Ctrl-A, which is held until the call ends
+    steps.send_keys("2")
     page.press("Learn from 1 corrected image")
     page.press("Use for all images", within_s=TRAINING_S)
     (training,) = [job for job in page.state()["jobs"] if job["kind"] == "train"]

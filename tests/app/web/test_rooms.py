@@ -9,6 +9,8 @@ import pytest
 
 from epistem.app.web.limits import Limits
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, safe_name
+from epistem.app.web.server import alone_in
+from epistem.core import SettingsError
 
 
 def store(rooms: Rooms, room: Room, name: str, data: bytes = b"II*\0") -> Item:
@@ -171,3 +173,31 @@ def test_a_removed_image_leaves_nothing_behind(rooms: Rooms) -> None:
 
 def test_names_stay_readable() -> None:
     assert safe_name("Fe-9Cr 450 °C (3).dm4") == "Fe-9Cr 450 °C (3).dm4"
+
+
+@pytest.mark.parametrize("name", ["漢" * 118 + ".tif", "😀" * 300 + ".tif", "a." + "ü" * 300])
+def test_a_name_of_many_bytes_is_cut_to_what_a_disk_takes(name: str) -> None:
+    assert len(safe_name(name).encode()) <= 120
+
+
+def test_an_upload_that_a_server_did_not_see_the_end_of_is_swept(tmp_path: Path) -> None:
+    rooms = Rooms(tmp_path, Limits())
+    room, _ = rooms.of_key(None)
+    id, path = rooms.reserve(room, "a.tif", 4)
+    path.write_bytes(b"II")
+    kept = store(rooms, room, "b.tif")
+    now = path.parent.stat().st_mtime
+
+    rooms.sweep(lambda name: False, now=now + 60)
+    assert path.exists()
+    rooms.sweep(lambda name: False, now=now + 2 * 3600)
+
+    assert not room.folder_of(id).exists()
+    assert room.file_of(kept).exists()
+
+
+def test_two_pages_cannot_share_a_folder(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(SettingsError, match="another page"), alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        pass

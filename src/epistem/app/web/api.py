@@ -134,10 +134,10 @@ def _images(desk: Desk) -> APIRouter:
         id, path = await asyncio.to_thread(desk.rooms.reserve, room, name, size)
         try:
             await _store(request, path, desk.rooms.limits.upload_bytes, size)
+            item = await asyncio.to_thread(desk.rooms.settle, room, id, name)
         except BaseException:  # a closed tab too
             await asyncio.to_thread(desk.abandon, room, id)
             raise
-        item = await asyncio.to_thread(desk.rooms.settle, room, id, name)
         job = await asyncio.to_thread(desk.first_look, room, item.id) if detect else None
         return {"id": item.id, "name": item.name, "job": job}
 
@@ -267,7 +267,9 @@ def file_below(folder: Path, path: str) -> Response:
         inside = False
     if not inside:
         raise Refused("there is no such file in this session", 404)
-    return FileResponse(whole, headers={"content-security-policy": "sandbox allow-scripts allow-popups"})
+    return FileResponse(
+        whole, headers={"content-security-policy": "sandbox allow-scripts allow-popups allow-downloads"}
+    )
 
 
 async def _store(request: Request, path: Path, most: int, size: int | None) -> None:

@@ -43,6 +43,7 @@ class Desk:
         Raises:
             Refused: too many wait already.
         """
+        room.touch()
         own = [job for job in self.queue.of_room(room.name) if job.state == "waiting"]
         if len(own) >= WAITING:
             raise Refused(f"{len(own):,} jobs of this session wait already; let some be done first", 429)

@@ -31,6 +31,7 @@ from epistem.core.polygon import fill
 
 Op = Literal["add", "delete", "confirm", "restore", "replace"]
 LONGEST_RING = 2000
+MOST_OBJECTS = 20_000
 _STATES = {"delete": "deleted", "confirm": "confirmed", "replace": "replaced"}
 
 
@@ -79,12 +80,16 @@ def correct(
     Raises:
         Refused: it makes no sense, or the image was analysed anew since.
     """
+    _told(room, item, slice_)  # no lock for what is not there
     with locked(lock_of(room, item, slice_)):
         told = _told(room, item, slice_)
         if made not in (None, told["made"]):
             raise Refused("the image was analysed anew meanwhile; look at it again", 409)
+        room.touch()
         path = log_of(room, item, slice_, told["made"])
         total = told["candidates"] + sum(edit.op == "add" for edit in read_edits(path))
+        if op == "add" and total >= MOST_OBJECTS:
+            raise Refused(f"this image has {total:,} objects, as many as the page takes")
         line = line_of(checked(op, id, ring, total, told["shape"]))
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

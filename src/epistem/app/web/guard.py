@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -28,6 +29,11 @@ _NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>epist
 <p>Whoever started it has the address with the token, or the token itself.</p>
 <form method="get" action="/"><label>Token <input name="token" type="password" autofocus
 style="font:inherit;width:100%"></label><p><button style="font:inherit">Open</button></p></form></body></html>"""
+
+
+MOST_BODY = 20_000_000
+"""Of a request that is held in memory [bytes]; uploads go to the disk piece by piece and have limits of their own."""
+_STREAMED = {("PUT", "/api/images"), ("PUT", "/api/weights"), ("PUT", "/api/bench")}
 
 
 class Guard:
@@ -66,21 +72,32 @@ class Guard:
         if not asks and origin is not None and urlsplit(origin).netloc != host:
             await _refuse(scope, send, 403, "another site may not use this page")
             return
+        if scope["type"] == "http" and (scope["method"], scope["path"]) not in _STREAMED:
+            declared = headers.get("content-length", "")
+            if declared.isdecimal() and int(declared) > MOST_BODY:
+                await _refuse(
+                    scope, send, 413, f"that is larger than {MOST_BODY / 1e6:g} MB, as large as this may be"
+                )
+                return
+            receive = _bounded(receive)
         cookies = _cookies(headers.get("cookie", ""))
-        if self._token is not None and not _same(cookies.get(TOKEN), _proof(self._token)):
-            await self._without_token(scope, send)
+        # Cookies do not tell ports apart, and two pages of one machine are two.
+        own = (scope.get("server") or ("", 0))[1]
+        if self._token is not None and not _same(cookies.get(f"{TOKEN}_{own}"), _proof(self._token)):
+            await self._without_token(scope, send, f"{TOKEN}_{own}")
             return
-        room, key = self._rooms.of_key(cookies.get(ROOM))
+        given = cookies.get(f"{ROOM}_{own}")
+        room, key = self._rooms.of_key(given)
         scope = {**scope, "epistem_room": room}
-        fresh = None if cookies.get(ROOM) == key else self._cookie(ROOM, key)
+        fresh = None if given == key else self._cookie(f"{ROOM}_{own}", key)
         await self.app(scope, receive, _with_headers(send, fresh))
 
-    async def _without_token(self, scope: Any, send: Any) -> None:
+    async def _without_token(self, scope: Any, send: Any, name: str) -> None:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope["type"] == "http" and scope["method"] == "GET" and _same(given, self._token):
             # On to the same page without the token, which then stands in no history.
             to = quote(scope["path"]) if not scope["path"].startswith("//") else "/"
-            headers = [(b"location", to.encode()), (b"set-cookie", self._cookie(TOKEN, _proof(given)))]
+            headers = [(b"location", to.encode()), (b"set-cookie", self._cookie(name, _proof(given)))]
             await _answer(send, 303, b"", [*headers, (b"cache-control", b"no-store")])
         elif scope["type"] == "http" and not scope["path"].startswith("/api"):
             await _answer(send, 401, _NO_TOKEN.encode(), [(b"content-type", b"text/html; charset=utf-8")])
@@ -88,8 +105,21 @@ class Guard:
             await _refuse(scope, send, 401, "this page wants its token: open it as the address with ?token=… first")
 
     def _cookie(self, name: str, value: str) -> bytes:
-        text = f"{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"
+        text = f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=31536000"
         return (text + ("; Secure" if self._secure else "")).encode()
+
+
+def _bounded(receive: Any) -> Any:
+    """Ends a body of undeclared length that grows too large, as if the browser had gone."""
+    came = 0
+
+    async def received() -> Any:
+        nonlocal came
+        message = await receive()
+        came += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if came > MOST_BODY else message
+
+    return received
 
 
 def _with_headers(send: Any, cookie: bytes | None) -> Any:
@@ -109,7 +139,7 @@ async def _refuse(scope: Any, send: Any, status: int, why: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4000 + status})
         return
-    body = f'{{"error": "{why}"}}'.replace("'", "’").encode()
+    body = json.dumps({"error": why}, ensure_ascii=False).encode()
     await _answer(send, status, body, [(b"content-type", b"application/json")])
 
 

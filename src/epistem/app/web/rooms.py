@@ -46,7 +46,9 @@ from epistem.report.export import write_text
 ITEM = "item.json"
 _KEY = re.compile(r"[A-Za-z0-9_-]{32}")
 _ID = re.compile(r"[0-9a-f]{16}")
-_LONGEST_NAME = 120
+_LONGEST_NAME = 120  # bytes
+HALF_H = 1.0
+"""So long an upload may take [h]."""
 _NAMING = threading.Lock()
 
 
@@ -106,6 +108,11 @@ class Room:
     def corrected(self) -> Path:
         """The results folder of the corrected objects."""
         return self.folder / "corrected"
+
+    def touch(self) -> None:
+        """Somebody uses it."""
+        with suppress(OSError):
+            (self.folder / "used").touch()
 
     def items(self) -> list[Item]:
         """All images, in the order they came."""
@@ -234,6 +241,8 @@ class Rooms:
             if unused_h > self.limits.keep_h and not busy(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
                 gone.append(folder.name)
+            else:
+                _drop_halves(folder, now)
         return gone
 
     def reserve(self, room: Room, name: str, size: int | None) -> tuple[str, Path]:
@@ -272,6 +281,14 @@ class Rooms:
         return item
 
 
+def _drop_halves(room: Path, now: float) -> None:
+    """Uploads that a server did not live to see the end of, and what a worker wrote of an image removed meanwhile."""
+    for folder in (room / "items").glob("*"):
+        with suppress(OSError):
+            if not (folder / ITEM).exists() and now - folder.stat().st_mtime > 3600 * HALF_H:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def safe_name(name: str) -> str:
     """A file's name that can be part of a path, close to what the person called it.
 
@@ -283,7 +300,15 @@ def safe_name(name: str) -> str:
     last = re.split(r"[/\\]", name)[-1]
     plain = "".join(one if one.isalnum() or one in " ._-()+,=µ°" else "_" for one in last).strip(" .")
     stem, dot, suffix = plain.rpartition(".")
-    return f"{stem[: _LONGEST_NAME - len(suffix) - 1]}{dot}{suffix}" if dot and stem else f"image.{suffix or plain}"
+    if not (dot and stem):
+        stem, suffix = "image", suffix or plain
+    suffix = _cut(suffix, 20)
+    return f"{_cut(stem, _LONGEST_NAME - 1 - len(suffix.encode()))}.{suffix}"
+
+
+def _cut(text: str, most: int) -> str:
+    """Disks count bytes, and a sign may have four."""
+    return text.encode()[:most].decode("utf-8", "ignore")
 
 
 def check_suffix(name: str) -> None:

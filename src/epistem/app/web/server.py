@@ -7,7 +7,8 @@ import secrets
 import socket
 import tempfile
 import webbrowser
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from epistem.app.web.crew import Crew
 from epistem.app.web.desk import Desk
 from epistem.app.web.guard import Guard
 from epistem.app.web.limits import Limits
+from epistem.app.web.lock import held
 from epistem.app.web.rooms import Rooms
 from epistem.core import DependencyMissing, SettingsError
 
@@ -70,10 +72,23 @@ def serve(
         say(f"Open {address}\nCtrl-C stops. Images stay on this machine, {_where(folder, limits)}.")
         if show:
             webbrowser.open(address)
-        with Crew(root, limits, ("quick",) * workers + ("long",)):
+        with alone_in(root), Crew(root, limits, ("quick",) * workers + ("long",)):
             config = uvicorn.Config(app, log_level="warning", ws_max_size=2**20, server_header=False)
             with suppress(KeyboardInterrupt):
                 uvicorn.Server(config).run(sockets=[door])
+
+
+@contextmanager
+def alone_in(root: Path) -> Iterator[None]:
+    """Two pages would run each other's jobs.
+
+    Raises:
+        SettingsError: another page uses this folder.
+    """
+    with held(root / ".server") as only:
+        if not only:
+            raise SettingsError(f"another page that runs uses {root}; stop it, or choose another --folder")
+        yield
 
 
 def listening(host: str, port: int) -> socket.socket:
