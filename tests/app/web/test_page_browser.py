@@ -85,7 +85,7 @@ class Person(Page):
         return until(done, within_s=JOB_S)
 
     def text(self) -> str:
-        text: str = self.find("body").text
+        text: str = self.chrome.execute_script("return document.body?.innerText ?? ''")  # none while it loads anew
         return text
 
     def reads(self, words: str, within_s: float = JOB_S) -> None:
