@@ -299,7 +299,7 @@ def _plan(parts: Split) -> str:
     check = f"{len(parts.held_out)} held out ({held})." if held else (
         f"none is held out: that takes {FEWEST}. Whether the new weights are better will not be known."
     )  # fmt: skip
-    return f"Learning from {n} objects in {len(parts.learn)} images; {check}"
+    return f"Learning from {counted(n, 'object')} in {counted(len(parts.learn), 'image')}; {check}"
 
 
 def _identity(labelled: Sequence[Labelled]) -> dict[str, list[str]]:

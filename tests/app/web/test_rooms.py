@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from epistem.app.web.desk import Desk
 from epistem.app.web.limits import Limits
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, safe_name
 from epistem.app.web.server import alone_in
@@ -201,3 +202,13 @@ def test_two_pages_cannot_share_a_folder(tmp_path: Path) -> None:
         pass
     with alone_in(tmp_path):
         pass
+
+
+def test_a_full_session_begins_nothing_that_writes_much(tmp_path: Path) -> None:
+    rooms = Rooms(tmp_path, Limits(room_mb=0.001))
+    desk, (room, _) = Desk(tmp_path, rooms), rooms.of_key(None)
+    (room.folder / "large").write_bytes(bytes(2000))
+
+    with pytest.raises(Refused, match="full"):
+        desk.queue_job(room, "train", {})
+    desk.queue_job(room, "detect", {}, "0" * 16)

@@ -27,8 +27,7 @@ def reserve_set(room: Room, limits: Limits, name: str, size: int | None) -> tupl
         raise Refused(f"{safe_name(name)} is no .zip; pack the images and their masks into one", 415)
     if size is not None and size > limits.upload_bytes:
         raise Refused(f"the file has {size / 1e6:,.0f} MB; this page takes up to {limits.upload_mb:,.0f} MB", 413)
-    if room.size() + (size or 0) > limits.room_bytes:
-        raise Refused(f"this session's folder is full ({limits.room_mb:,.0f} MB); remove some images", 507)
+    room.check_space(limits, size or 0)
     folder = room.new_run("bench")
     return folder.name, folder / ZIP
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from epistem.app.web.detect import SETTINGS, settings_of
 from epistem.app.web.edits import correct, objects_now, own_score
-from epistem.app.web.jobs import lane_of
+from epistem.app.web.jobs import LONG, lane_of
 from epistem.app.web.looks import is_kept
 from epistem.app.web.queue import Queue, Queued
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, read_json
@@ -41,12 +41,14 @@ class Desk:
         """Queues a job, and tells its id.
 
         Raises:
-            Refused: too many wait already.
+            Refused: too many wait already, or there is no room for what the job writes.
         """
         room.touch()
         own = [job for job in self.queue.of_room(room.name) if job.state == "waiting"]
         if len(own) >= WAITING:
             raise Refused(f"{len(own):,} jobs of this session wait already; let some be done first", 429)
+        if kind in LONG or kind == "explain":  # what writes much; a result is never refused
+            room.check_space(self.rooms.limits)
         if kind == "detect":
             for job in own:  # only the last settings count
                 if job.kind == kind and job.item == item:

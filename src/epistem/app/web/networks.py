@@ -100,8 +100,7 @@ def reserve_weights(room: Room, limits: Limits, name: str, size: int | None) -> 
         raise Refused(f"the file has {size / 1e6:,.0f} MB; this page takes up to {limits.upload_mb:,.0f} MB", 413)
     if len(_sent(room)) >= MOST:
         raise Refused(f"this session holds {MOST} files of weights, as many as it may; remove some", 413)
-    if room.size() + (size or 0) > limits.room_bytes:
-        raise Refused(f"this session's folder is full ({limits.room_mb:,.0f} MB); remove some images", 507)
+    room.check_space(limits, size or 0)
     id = secrets.token_hex(8)
     folder = room.folder / "weights" / id
     folder.mkdir(parents=True)

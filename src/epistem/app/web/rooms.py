@@ -47,6 +47,8 @@ ITEM = "item.json"
 _KEY = re.compile(r"[A-Za-z0-9_-]{32}")
 _ID = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 120  # bytes
+SPARE_BYTES = 500_000_000
+"""What an upload or a long job leaves free on the disk."""
 HALF_H = 1.0
 """So long an upload may take [h]."""
 _NAMING = threading.Lock()
@@ -191,6 +193,16 @@ class Room:
         seen = {(one.st_dev, one.st_ino): one.st_size for one in self._files()}
         return sum(seen.values())
 
+    def check_space(self, limits: Limits, more: int = 0) -> None:
+        """
+        Raises:
+            Refused: so many bytes more would be too many for this session, or for the disk.
+        """
+        if self.size() + more > limits.room_bytes:
+            raise Refused(f"this session's folder is full ({limits.room_mb:,.0f} MB); remove some images", 507)
+        if shutil.disk_usage(self.folder).free < more + SPARE_BYTES:
+            raise Refused("the disk of this page is nearly full; ask whoever runs it to make room", 507)
+
     def _files(self) -> Iterator[os.stat_result]:
         for folder, _, names in os.walk(self.folder):  # goes past what is removed meanwhile
             for name in names:
@@ -261,8 +273,7 @@ class Rooms:
         check_suffix(name)
         if sum(1 for _ in (room.folder / "items").glob("*")) >= limits.images:
             raise Refused(f"this session holds {limits.images} images, as many as it may; remove some", 413)
-        if room.size() + (size or 0) > limits.room_bytes:
-            raise Refused(f"this session's folder is full ({limits.room_mb:,.0f} MB); remove some images", 507)
+        room.check_space(limits, size or 0)
         id = secrets.token_hex(8)
         folder = room.folder_of(id)
         folder.mkdir(parents=True)
