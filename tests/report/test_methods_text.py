@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from epistem.core import Provenance, Quantity
-from epistem.report.methods_text import DETECTORS, NOT_IN_INTERVALS, Foil, methods_paragraph
+from epistem.report.methods_text import BY_HAND, DETECTORS, NOT_IN_INTERVALS, Foil, methods_paragraph
 
 LOG = Provenance("epistem.detect.LogBlobs", "0.1.0", {"min_diameter_px": 4.0, "contrast": "auto"}, (), seed=7)
 MEAN = Quantity("mean_diameter_nm", "Mean diameter", 6.0, "nm", 5.0, 7.0, 0.9)
@@ -139,3 +139,11 @@ def test_every_described_detector_exists() -> None:
 
     names = {detect.DETECTORS[name].__name__ for name in detect.DETECTORS}
     assert names == {maker.rpartition(".")[2] for maker in DETECTORS}
+
+
+def test_objects_that_a_person_went_through_are_said_to_be_corrected_and_no_detectors() -> None:
+    told = paragraph(Provenance(BY_HAND, "1"))
+
+    assert "corrected by hand: a person added what was missed" in told
+    assert "not corrected by hand" not in told
+    assert "by corrected by hand" not in told

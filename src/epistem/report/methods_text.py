@@ -7,6 +7,9 @@ from typing import Any, NamedTuple, Protocol
 
 from epistem.report.words import Ranged, label_and_unit, number, percent, plural
 
+BY_HAND = "corrected by hand"
+"""Maker of objects that a person has gone through."""
+
 DETECTORS = {
     "epistem.detect.CavityDense": (
         "its dense network (centres and star-shaped outlines from a U-Net on EfficientNet-lite0)"
@@ -164,7 +167,12 @@ def _detection(
     version = versions.get("epistem", "")
     where = "one image" if n_images == 1 else f"{number(n_images)} images"
     what = plural(noun).capitalize()
-    if maker in DETECTORS:
+    if maker == BY_HAND:
+        how = (
+            f"detected in {where} with epistem {version} and corrected by hand: a person added what was missed, "
+            "deleted what was false, and said that every object is right"
+        )
+    elif maker in DETECTORS:
         how = f"detected in {where} with epistem {version} by {DETECTORS[maker]}"
     else:
         how = f"detected in {where} by {maker} {provenance.get('version', '')} and measured with epistem {version}"
@@ -223,7 +231,7 @@ def _intervals(quantities: Sequence[Named]) -> list[str]:
 
 
 def _not_done(provenance: Mapping[str, Any], forecast: bool, shipped: Collection[str]) -> str:
-    missing = ["the outlines were not corrected by hand"]
+    missing = [] if provenance.get("maker") == BY_HAND else ["the outlines were not corrected by hand"]
     if provenance.get("maker") not in _TELLS_OVERLAPS_APART:
         missing.append("objects that overlap in projection were not told apart")
     if not forecast:

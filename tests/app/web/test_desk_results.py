@@ -159,6 +159,16 @@ def test_asking_twice_for_the_same_results_queues_one_job(corrected: tuple[Sessi
     session.work()
 
 
+def test_a_correction_withdraws_the_results_that_do_not_have_it(corrected: tuple[Session, list[str]]) -> None:
+    session, (id, *_) = corrected
+    before = session.page.get("/api/corrections.json").status_code
+    session.page.post(f"/api/images/{id}/0/edits", json={"op": "delete", "id": 1})
+
+    after = [session.page.get(f"/api/{name}").status_code for name in ("corrections.json", "results-corrected.zip")]
+
+    assert (before, after) == (200, [404, 404])
+
+
 # ---- specimens
 
 

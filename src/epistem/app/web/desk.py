@@ -12,6 +12,7 @@ from epistem.app.web.detect import SETTINGS, settings_of
 from epistem.app.web.edits import correct, objects_now, own_score
 from epistem.app.web.jobs import LONG, lane_of
 from epistem.app.web.looks import is_kept
+from epistem.app.web.measured import CORRECTIONS, zip_of
 from epistem.app.web.queue import Queue, Queued
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, read_json
 from epistem.app.web.runs import right_images
@@ -153,6 +154,8 @@ class Desk:
         """
         room.item(id)
         correct(room, id, slice_, op, number, ring, made)
+        for stale in (zip_of(room, "corrected"), room.corrected / CORRECTIONS):  # nobody takes old numbers for new
+            stale.unlink(missing_ok=True)
         objects = objects_now(room, id, slice_)["objects"]
         least = own_score(room, id, slice_)
         return {"n": sum(is_kept(one, least) for one in objects)}

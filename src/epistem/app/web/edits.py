@@ -28,6 +28,7 @@ from epistem.app.web.looks import is_kept
 from epistem.app.web.rooms import Item, Refused, Room, read_json
 from epistem.core import Instances, Provenance
 from epistem.core.polygon import fill
+from epistem.report.methods_text import BY_HAND
 
 Op = Literal["add", "delete", "confirm", "restore", "replace"]
 LONGEST_RING = 2000
@@ -179,7 +180,7 @@ def instances_of(objects: Iterable[Mapping[str, Any]], shape: Sequence[int]) -> 
     boxes = [[m.rows.start, m.cols.start, m.rows.stop, m.cols.stop] for m in masks]
     return Instances(
         rows_cols, np.array(boxes, float), np.array(scores), np.array([classes.index(one) for one in labels]),
-        classes, tuple(mask.crop for mask in masks), provenance=Provenance("corrected by hand", "1"),
+        classes, tuple(mask.crop for mask in masks), provenance=Provenance(BY_HAND, "1"),
     )  # fmt: skip
 
 
