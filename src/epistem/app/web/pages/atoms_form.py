@@ -103,7 +103,7 @@ def told_value(value: Any) -> str:
     """A value of a context in words.
 
     >>> told_value(None), told_value(80.0), told_value(["Ti", "V"]), told_value([[40.0, 90.0], None])
-    ('unknown', '80', 'Ti, V', '40–90 and unknown')
+    ('unknown', '80.0', 'Ti, V', '40–90 and unknown')
     """
     if value is None:
         return "unknown"
