@@ -14,6 +14,7 @@ from epistem.app.web.desk import Desk
 from epistem.app.web.measured import CORRECTIONS, zip_of
 from epistem.app.web.rooms import Refused, Room
 from epistem.app.web.specimens import LARGEST
+from epistem.app.web.uploads import take_upload
 from epistem.core import EpistemError
 
 LOOKS = frozenset({"picture.png", "objects.json", "thresholds.json"})
@@ -129,15 +130,11 @@ def _images(desk: Desk) -> APIRouter:
 
     @to.put("/images", status_code=201)
     async def put(request: Request, name: str, detect: bool = True) -> dict[str, Any]:
-        room, declared = room_of(request), request.headers.get("content-length", "")
-        size = int(declared) if declared.isdecimal() else None
-        id, path = await asyncio.to_thread(desk.rooms.reserve, room, name, size)
-        try:
-            await _store(request, path, desk.rooms.limits.upload_bytes, size)
-            item = await asyncio.to_thread(desk.rooms.settle, room, id, name)
-        except BaseException:  # a closed tab too
-            await asyncio.to_thread(desk.abandon, room, id)
-            raise
+        room, rooms = room_of(request), desk.rooms
+        item = await take_upload(
+            request, rooms.limits.upload_bytes, reserve=lambda size: rooms.reserve(room, name, size),
+            settle=lambda id: rooms.settle(room, id, name), abandon=lambda id: desk.abandon(room, id),
+        )  # fmt: skip
         job = await asyncio.to_thread(desk.first_look, room, item.id) if detect else None
         return {"id": item.id, "name": item.name, "job": job}
 
@@ -270,19 +267,6 @@ def file_below(folder: Path, path: str) -> Response:
     return FileResponse(
         whole, headers={"content-security-policy": "sandbox allow-scripts allow-popups allow-downloads"}
     )
-
-
-async def _store(request: Request, path: Path, most: int, size: int | None) -> None:
-    """The body into a file, piece by piece: it is never in memory whole."""
-    came = 0
-    with path.open("wb") as file:
-        async for piece in request.stream():
-            came += len(piece)
-            if came > most:
-                raise Refused(f"the file is larger than {most / 1e6:,.0f} MB, as large as this page takes", 413)
-            await asyncio.to_thread(file.write, piece)
-    if size is not None and came != size:
-        raise Refused("the file did not come whole; send it again", 400)
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from epistem.app.web.api import _store, room_of
+from epistem.app.web.api import room_of
 from epistem.app.web.bench import LONGEST, keep_profile, profile_text, queue_bench, queue_init, simulate, study_of
 from epistem.app.web.bench_sets import reserve_set
 from epistem.app.web.desk import Desk
 from epistem.app.web.rooms import safe_name
+from epistem.app.web.uploads import take_upload
 
 
 class ProfileIn(BaseModel):
@@ -32,15 +32,12 @@ def bench_routes(desk: Desk) -> APIRouter:
 
     @to.put("", status_code=201)
     async def put(request: Request, name: str) -> dict[str, str]:
-        room, declared = room_of(request), request.headers.get("content-length", "")
-        size = int(declared) if declared.isdecimal() else None
-        study, path = await asyncio.to_thread(reserve_set, room, desk.rooms.limits, name, size)
-        try:
-            await _store(request, path, desk.rooms.limits.upload_bytes, size)
-        except BaseException:  # a closed tab too
-            await asyncio.to_thread(shutil.rmtree, path.parent, ignore_errors=True)
-            raise
-        return await asyncio.to_thread(queue_init, desk, room, study, safe_name(name).removesuffix(".zip"))
+        room, limits = room_of(request), desk.rooms.limits
+        return await take_upload(
+            request, limits.upload_bytes, reserve=lambda size: reserve_set(room, limits, name, size),
+            settle=lambda study: queue_init(desk, room, study, safe_name(name).removesuffix(".zip")),
+            abandon=lambda study: shutil.rmtree(study_of(room, study), ignore_errors=True),
+        )  # fmt: skip
 
     @to.post("/simulated", status_code=201)
     def simulated(request: Request) -> dict[str, str]:

@@ -108,7 +108,7 @@ def reserve_weights(room: Room, limits: Limits, name: str, size: int | None) -> 
 
 
 def settle_weights(room: Room, id: str, name: str) -> Network:
-    """The file has come whole: check that it is a segmentation network, and give it its name.
+    """The file has come whole: check that it is a segmentation network, and give it its name; else `remove_weights`.
 
     Raises:
         RecordError: it is none, or damaged.
@@ -119,7 +119,6 @@ def settle_weights(room: Room, id: str, name: str) -> Network:
     try:
         check_weights(path)
     except RecordError as error:
-        shutil.rmtree(folder, ignore_errors=True)
         raise RecordError(str(error).replace(str(path), path.name)) from error
     return Network(f"file:{id}", path.name, path)
 

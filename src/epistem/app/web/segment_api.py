@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from epistem.app.web.api import _store, file_below, room_of
+from epistem.app.web.api import file_below, room_of
 from epistem.app.web.desk import Desk
 from epistem.app.web.networks import networks, remove_weights, reserve_weights, settle_weights
 from epistem.app.web.rooms import Refused
@@ -22,6 +20,7 @@ from epistem.app.web.segment import (
     queue_segment,
     results_of,
 )
+from epistem.app.web.uploads import take_upload
 
 
 class SegmentIn(BaseModel):
@@ -56,17 +55,12 @@ def segment_routes(desk: Desk) -> APIRouter:
 
     @to.put("/weights", status_code=201)
     async def put(request: Request, name: str) -> dict[str, str]:
-        room, declared = room_of(request), request.headers.get("content-length", "")
-        size = int(declared) if declared.isdecimal() else None
-        id, path = await asyncio.to_thread(reserve_weights, room, desk.rooms.limits, name, size)
-        try:
-            await _store(request, path, desk.rooms.limits.upload_bytes, size)
-            network = await asyncio.to_thread(settle_weights, room, id, name)
-        except BaseException:  # a closed tab too
-            if path.parent.is_dir():
-                await asyncio.to_thread(remove_weights, room, id)
-            raise
-        return {"id": id, "network": network.id, "name": network.name}
+        room, limits = room_of(request), desk.rooms.limits
+        network = await take_upload(
+            request, limits.upload_bytes, reserve=lambda size: reserve_weights(room, limits, name, size),
+            settle=lambda id: settle_weights(room, id, name), abandon=lambda id: remove_weights(room, id),
+        )  # fmt: skip
+        return {"id": network.path.parent.name, "network": network.id, "name": network.name}
 
     @to.delete("/weights/{id}", status_code=204)
     def remove(request: Request, id: str) -> None:
