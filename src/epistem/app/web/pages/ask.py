@@ -13,7 +13,7 @@ from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
 from epistem.app.web.networks import networks
 from epistem.app.web.pages.parts import VERDICTS
-from epistem.app.web.pages.working import POLL_S, asked, draw_job, last_job
+from epistem.app.web.pages.working import POLL_S, OneAtATime, asked, draw_job, last_job, offer
 from epistem.app.web.queue import Queued
 from epistem.app.web.rooms import Item, Room
 from epistem.core import EpistemError
@@ -46,7 +46,7 @@ class AskTab:
         self._jobs: list[Queued] = []
         self._questions: list[Queued] = []
         self._drawn: object = None
-        self._busy = False
+        self._fetch = OneAtATime(self._fetched)
         self._live: dict[str, ui.label] = {}
         self._said: dict[str, str] = {}
         self._progress: dict[str, ui.column] = {}
@@ -114,21 +114,13 @@ class AskTab:
             await self._poll()
 
     async def _poll(self) -> None:
-        if self._busy:  # the one before is still under way
-            return
-        self._busy = True
-        try:
-            news = await run.io_bound(self._fetched)
-        finally:
-            self._busy = False
-        if news is None:  # the server stops
+        news = await self._fetch()
+        if news is None:
             return
         self._questions, self._jobs = news.questions, news.jobs
         if news.items != self._items or not self._image.options:
             self._items = news.items
-            offered = {one.id: one.name for one in news.items}
-            kept = self._image.value if self._image.value in offered else next(iter(offered), None)
-            self._image.set_options(offered, value=kept)
+            offer(self._image, news.items)
         if news.networks != self._network.options:
             self._network.set_options(news.networks)
         self._network.set_visibility(bool(news.networks))

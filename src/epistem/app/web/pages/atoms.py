@@ -13,7 +13,7 @@ from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
 from epistem.app.web.pages.atoms_form import ContextForm
 from epistem.app.web.pages.atoms_tables import before_table, counts_table, shares_table, what_if_table
-from epistem.app.web.pages.working import POLL_S, asked, draw_job, last_job
+from epistem.app.web.pages.working import POLL_S, OneAtATime, asked, draw_job, last_job
 from epistem.app.web.queue import Queued
 from epistem.app.web.rooms import Item, Room, read_json
 from epistem.app.web.viewer import Viewer
@@ -52,7 +52,8 @@ class AtomsTab:
         self._asked: list[str] = []
         self._seen: object = None
         self._drawn: object = None
-        self._busy = self._unshared = self._shown_before = False
+        self._unshared = self._shown_before = False
+        self._fetch = OneAtATime(lambda: (room.items(), desk.queue.of_room(room.name)))
         with ui.element("div").classes("w-full grid grid-cols-1 lg:grid-cols-[290px_minmax(0,1fr)_350px] gap-4"):
             with ui.column().classes("epi-column w-full gap-2"):
                 self._left()
@@ -109,14 +110,8 @@ class AtomsTab:
     # ---- what happens
 
     async def _poll(self) -> None:
-        if self._busy:  # the one before is still under way
-            return
-        self._busy = True
-        try:
-            found = await run.io_bound(lambda: (self._room.items(), self._desk.queue.of_room(self._room.name)))
-        finally:
-            self._busy = False
-        if found is None:  # the server stops
+        found = await self._fetch()
+        if found is None:
             return
         items, self._jobs = found
         if items != self._items:

@@ -19,7 +19,7 @@ from epistem.app.web.bench import (
 from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
 from epistem.app.web.pages.parts import short
-from epistem.app.web.pages.working import POLL_S, asked, draw_job
+from epistem.app.web.pages.working import POLL_S, OneAtATime, asked, draw_job
 from epistem.app.web.queue import Queued
 from epistem.app.web.rooms import Room
 from epistem.core import EpistemError
@@ -47,7 +47,7 @@ class BenchTab:
         self._offered: list[str] = []
         self._shown: str | None = None
         self._drawn: object = None
-        self._busy = False
+        self._fetch = OneAtATime(self._fetched)
         with ui.element("div").classes("w-full grid grid-cols-1 lg:grid-cols-[280px_minmax(0,1fr)_380px] gap-4"):
             with ui.column().classes("epi-column w-full gap-3"):
                 self._left()
@@ -128,14 +128,8 @@ class BenchTab:
             asked(lambda: queue_bench(self._desk, self._room, str(self._study.value)))
 
     async def _poll(self) -> None:
-        if self._busy:  # the one before is still under way
-            return
-        self._busy = True
-        try:
-            jobs = await run.io_bound(self._fetched)
-        finally:
-            self._busy = False
-        if jobs is None:  # the server stops
+        jobs = await self._fetch()
+        if jobs is None:
             return
         self._jobs = jobs
         studies = {str(one.what["run"]): str(one.what["called"]) for one in jobs if one.kind == "bench_init"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import ui
 
 from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
@@ -16,6 +16,7 @@ from epistem.app.web.pages.detect_results import Results
 from epistem.app.web.pages.detect_samples import SampleTable
 from epistem.app.web.pages.detect_settings import Scale, SettingsForm
 from epistem.app.web.pages.parts import tried
+from epistem.app.web.pages.working import OneAtATime
 from epistem.app.web.rooms import Room, read_json
 from epistem.app.web.viewer import Viewer
 from epistem.core import EpistemError
@@ -43,7 +44,7 @@ class DetectTab:
         self._at = 0
         self._seen: object = None
         self._said: object = None
-        self._busy = False
+        self._fetch = OneAtATime(lambda: desk.state(room))
         with ui.element("div").classes(_COLUMNS):
             with ui.column().classes("epi-column w-full"):
                 self._left()
@@ -97,14 +98,8 @@ class DetectTab:
             self._choose(id)
 
     async def _poll(self) -> None:
-        if self._busy:  # the one before is still under way
-            return
-        self._busy = True
-        try:
-            state = await run.io_bound(self._desk.state, self._room)
-        finally:
-            self._busy = False
-        if state is None:  # the server stops
+        state = await self._fetch()
+        if state is None:
             return
         if state != self._state:
             self._state = state

@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from nicegui import run, ui
+from nicegui import ui
 
 from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
 from epistem.app.web.networks import HOW, Network, networks
 from epistem.app.web.pages.parts import VERDICTS, quantities_table, quantity_of
-from epistem.app.web.pages.working import POLL_S, asked, draw_job, last_job
+from epistem.app.web.pages.working import POLL_S, OneAtATime, asked, draw_job, last_job, offer
 from epistem.app.web.queue import Queued
 from epistem.app.web.rooms import Item, Room
 from epistem.app.web.segment import look_of, queue_explain, queue_segment, told_of
@@ -49,7 +49,7 @@ class SegmentTab:
         self._told: dict[str, Any] | None = None
         self._seen: object = None
         self._drawn: object = None
-        self._busy = False
+        self._fetch = OneAtATime(self._fetched)
         with ui.element("div").classes("w-full grid grid-cols-1 lg:grid-cols-[280px_minmax(0,1fr)_340px] gap-4"):
             with ui.column().classes("epi-column w-full gap-3"):
                 self._left()
@@ -96,14 +96,8 @@ class SegmentTab:
     # ---- what happens
 
     async def _poll(self) -> None:
-        if self._busy:  # the one before is still under way
-            return
-        self._busy = True
-        try:
-            found = await run.io_bound(self._fetched)
-        finally:
-            self._busy = False
-        if found is None:  # the server stops
+        found = await self._fetch()
+        if found is None:
             return
         items, nets, self._jobs = found
         self._offer(items, nets)
@@ -123,9 +117,7 @@ class SegmentTab:
     def _offer(self, items: list[Item], nets: list[Network]) -> None:
         if items != self._items:
             self._items = items
-            offered = {one.id: one.name for one in items}
-            kept = self._image.value if self._image.value in offered else next(iter(offered), None)
-            self._image.set_options(offered, value=kept)
+            offer(self._image, items)
         if nets != self._networks:
             fresh = [one.id for one in nets if one not in self._networks]
             self._networks = nets

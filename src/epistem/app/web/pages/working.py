@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from nicegui import ui
+from nicegui import run, ui
 
 from epistem.app.web.desk import Desk
 from epistem.app.web.queue import Queued
-from epistem.app.web.rooms import Room
+from epistem.app.web.rooms import Item, Room
 from epistem.core import EpistemError
 
 POLL_S = 0.7
+Fetched = TypeVar("Fetched")
+
+
+class OneAtATime(Generic[Fetched]):
+    """Fetches what a tab shows, beside the page's loop.
+
+    Args:
+        fetch: reads the room and the queue.
+    """
+
+    def __init__(self, fetch: Callable[[], Fetched]) -> None:
+        self._fetch, self._busy = fetch, False
+
+    async def __call__(self) -> Fetched | None:
+        """What it gives; None while the fetch before is under way, and where the server stops."""
+        if self._busy:
+            return None
+        self._busy = True
+        try:
+            return await run.io_bound(self._fetch)
+        finally:
+            self._busy = False
+
+
+def offer(select: ui.select, items: Sequence[Item]) -> None:
+    """The images of the room to choose from; the chosen one stays while it is there."""
+    names = {one.id: one.name for one in items}
+    kept = select.value if select.value in names else next(iter(names), None)
+    select.set_options(names, value=kept)
 
 
 def last_job(jobs: Sequence[Queued], kind: str, item: str | None) -> Queued | None:
