@@ -1,5 +1,5 @@
 """The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
-`explain`, `atoms`, `papers`, `ask`, `reproduce`, `models`, `data`, `formats`.
+`explain`, `typicality`, `atoms`, `papers`, `ask`, `reproduce`, `models`, `data`, `serve`, `formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -28,6 +28,7 @@ from epistem.app.options import Device, Json, Workers
 from epistem.app.papers_cli import papers
 from epistem.app.reproduce_cli import reproducing
 from epistem.app.segment_cli import explain, segment, train_segmenter
+from epistem.app.serve_cli import serve
 from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -261,6 +262,7 @@ app.add_typer(papers, name="papers")
 app.add_typer(asking, name="ask")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
+app.command()(serve)
 app.command()(segment)
 app.command()(explain)
 training.command("segmenter")(train_segmenter)
@@ -325,31 +327,6 @@ def typicality(
     if made["unscored"]:
         say(f"Nothing will be scored with it: {made['unscored']}.")
     print(f"{made['images']} images, {made['windows']} windows: {out}")
-
-
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at; one that others reach wants --token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8765,
-    token: Annotated[str | None, typer.Option(help="Word that everybody has to know, or auto for a new one.")] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where uploads and results are kept; else they are removed at the end.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Images that are worked on at once.")] = 1,
-    max_upload_mb: Annotated[float, typer.Option(min=1, help="Of one file.")] = 512,
-    max_megapixels: Annotated[float, typer.Option(min=0.1, help="Of one image.")] = 128,
-    max_job_s: Annotated[float, typer.Option(min=1, help="Seconds for one image.")] = 600,
-    keep_h: Annotated[float, typer.Option(min=0, help="Hours until files that nobody used are removed.")] = 24,
-    show: Annotated[bool, typer.Option("--show/--no-show", help="Open a browser.")] = True,
-) -> None:
-    """Open the page: drop micrographs, look, correct, train, export. Ctrl-C stops it."""
-    from epistem.app.web.limits import Limits
-    from epistem.app.web.server import serve as run_server
-
-    limits = Limits(upload_mb=max_upload_mb, megapixels=max_megapixels, job_s=max_job_s, keep_h=keep_h)
-    run_server(host=host, port=port, token=token, folder=folder, limits=limits, workers=workers, show=show)
 
 
 @app.command()

@@ -125,3 +125,25 @@ def test_how_many_are_ahead_counts_the_own_lane(queue: Queue) -> None:
     last = queue.add("b", "detect", {})
 
     assert queue.ahead(last) == 1
+
+
+def test_of_an_image_only_the_last_done_job_stays_beside_those_under_way(queue: Queue) -> None:
+    def ended(how: str) -> str:
+        id = queue.add("a", "detect", {}, item="one")
+        if how == "cancelled":
+            queue.cancel(id, "a")
+        else:
+            queue.take("w", "quick")
+            queue.finish(id) if how == "done" else queue.fail(id, "why")
+        return id
+
+    for how in ("done", "failed", "cancelled"):
+        ended(how)
+    last = ended("done")
+    waiting, other = queue.add("a", "detect", {}, item="one"), queue.add("a", "detect", {}, item="two")
+    elsewhere = queue.add("b", "detect", {}, item="one")
+    queue.drop_ended("a", "detect", "one")
+    assert [job.id for job in queue.of_room("a", kind="detect", item="one")] == [last, waiting]
+    assert [job.id for job in queue.of_room("a")] == [last, waiting, other]
+    assert [job.id for job in queue.of_room("b")] == [elsewhere]
+    assert queue.waiting("a") == 2

@@ -45,18 +45,18 @@ class Desk:
             Refused: too many wait already, or there is no room for what the job writes.
         """
         room.touch()
-        own = [job for job in self.queue.of_room(room.name) if job.state == "waiting"]
-        if len(own) >= WAITING:
-            raise Refused(f"{len(own):,} jobs of this session wait already; let some be done first", 429)
+        if (waiting := self.queue.waiting(room.name)) >= WAITING:
+            raise Refused(f"{waiting:,} jobs of this session wait already; let some be done first", 429)
         if kind in LONG or kind == "explain":  # what writes much; a result is never refused
             room.check_space(self.rooms.limits)
-        if kind == "detect":
-            for job in own:  # only the last settings count
-                if job.kind == kind and job.item == item:
-                    self.queue.cancel(job.id, room.name)
-        same = [job for job in own if (job.kind, job.item) == (kind, item) and dict(job.what) == dict(what)]
-        if kind in _ONCE and same:
-            return same[0].id
+        if kind == "detect" and item is not None:
+            self.queue.drop_ended(room.name, kind, item)
+            for job in self.queue.of_room(room.name, kind=kind, item=item, state="waiting"):
+                self.queue.cancel(job.id, room.name)  # only the last settings count
+        if kind in _ONCE:
+            for job in self.queue.of_room(room.name, kind=kind, item=item, state="waiting"):
+                if job.item == item and dict(job.what) == dict(what):
+                    return job.id
         return self.queue.add(room.name, kind, what, item=item, lane=lane_of(kind))
 
     def state(self, room: Room) -> dict[str, Any]:
@@ -122,14 +122,13 @@ class Desk:
 
     def last_settings(self, room: Room, id: str) -> Mapping[str, Any]:
         """What an image was last to be analysed with."""
-        own = [job for job in self.queue.of_room(room.name) if job.kind == "detect" and job.item == id]
+        own = self.queue.of_room(room.name, kind="detect", item=id)
         return own[-1].what if own else {}
 
     def remove(self, room: Room, id: str) -> None:
         """An image with its jobs and results."""
-        for job in self.queue.of_room(room.name):
-            if job.item == id:
-                self.queue.cancel(job.id, room.name)
+        for job in self.queue.of_room(room.name, item=id):
+            self.queue.cancel(job.id, room.name)
         room.remove(id)
 
     def abandon(self, room: Room, id: str) -> None:
@@ -200,8 +199,8 @@ class Desk:
         return self._begin(room, "forecast", {"weights": weights})
 
     def _begin(self, room: Room, kind: str, what: Mapping[str, Any]) -> dict[str, str]:
-        jobs = self.queue.of_room(room.name)
-        if any(job.kind == kind and job.state in ("waiting", "running") for job in jobs):
+        jobs = self.queue.of_room(room.name, kind=kind)
+        if any(job.state in ("waiting", "running") for job in jobs):
             raise Refused(f"a {'training' if kind == 'train' else 'fit'} is under way already; wait for it", 409)
         folder = room.new_run(kind)
         return {"job": self.queue_job(room, kind, {**what, "run": folder.name}), "run": folder.name}

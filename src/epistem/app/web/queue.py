@@ -164,11 +164,32 @@ class Queue:
         with self._open() as base:
             base.execute("DELETE FROM jobs WHERE room = ?", (room,))
 
-    def of_room(self, room: str) -> list[Queued]:
-        """All jobs of a room in the order they came."""
+    def of_room(
+        self, room: str, *, kind: str | None = None, item: str | None = None, state: State | None = None
+    ) -> list[Queued]:
+        """The jobs of a room in the order they came: all, or those of a kind, about an image, in a state."""
+        asked = {"room": room, "kind": kind, "item": item, "state": state}
+        given = {name: value for name, value in asked.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given)
         with self._open(_READ) as base:
-            rows = base.execute(f"SELECT {_FIELDS} FROM jobs WHERE room = ? ORDER BY number", (room,))
+            rows = base.execute(f"SELECT {_FIELDS} FROM jobs WHERE {where} ORDER BY number", (*given.values(),))
             return [_queued(row) for row in rows]
+
+    def waiting(self, room: str) -> int:
+        """How many jobs of a room wait."""
+        with self._open(_READ) as base:
+            row = base.execute("SELECT COUNT(*) FROM jobs WHERE room = ? AND state = 'waiting'", (room,)).fetchone()
+        return int(row[0])
+
+    def drop_ended(self, room: str, kind: str, item: str) -> None:
+        """Forgets the jobs of one kind about an image that have ended, all but the last that was done."""
+        own = "room = ? AND kind = ? AND item = ?"
+        last = f"SELECT MAX(number) FROM jobs WHERE {own} AND state = 'done'"
+        ended = (
+            f"state = 'failed' OR (state = 'cancelled' AND worker IS NULL) OR (state = 'done' AND number < ({last}))"
+        )
+        with self._open() as base:
+            base.execute(f"DELETE FROM jobs WHERE {own} AND ({ended})", (room, kind, item) * 2)
 
     def running(self) -> dict[str, Queued]:
         """By worker."""
