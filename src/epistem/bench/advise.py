@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from epistem.bench.arms import decoder_of
 from epistem.core import Interval, RecordError
@@ -195,5 +195,5 @@ def _chosen(way: str, new: pd.Series, meta: pd.DataFrame, quality: pd.DataFrame)
 def _t_interval(values: Floats, coverage: float = 0.9) -> Interval:
     """Of the mean, by Student's t: datasets are too few to draw from."""
     mean, sd = float(values.mean()), float(values.std(ddof=1))
-    half = float(stats.t.isf((1 - coverage) / 2, len(values) - 1)) * sd / np.sqrt(len(values))
+    half = float(-stdtrit(len(values) - 1, (1 - coverage) / 2)) * sd / np.sqrt(len(values))
     return Interval(mean - half, mean, mean + half, coverage)

@@ -23,8 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from epistem.core import Instances, Interval, Micrograph, Quantity, SettingsError, ShapeError
 from epistem.detect.measure import measure
@@ -197,7 +196,7 @@ def draw_share(share: Interval, normal: Floats) -> Floats:
     [0.5, 0.8, 0.9]
     """
     low, value, high = logit(np.clip([share.low, share.value, share.high], _EDGE, 1 - _EDGE))
-    reach = np.where(normal < 0, value - low, high - value) / stats.norm.isf((1 - share.coverage) / 2)
+    reach = np.where(normal < 0, value - low, high - value) / -ndtri((1 - share.coverage) / 2)
     drawn: Floats = expit(value + normal * reach)
     return drawn
 
@@ -275,7 +274,7 @@ def _mean(values: Floats, weight: Floats, coverage: float, rng: np.random.Genera
         times = rng.standard_exponential((min(at_once, _DRAWS - start), len(values))) * weight
         drawn.append(times @ values / times.sum(axis=1))
     tail = (1 - coverage) / 2
-    stretch = np.sqrt((n + 1) / (n - 1)) * stats.t.isf(tail, n - 1) / stats.norm.isf(tail)
+    stretch = np.sqrt((n + 1) / (n - 1)) * stdtrit(n - 1, tail) / ndtri(tail)
     return _Mean(value, value * (np.concatenate(drawn) / plain / value) ** stretch)
 
 
