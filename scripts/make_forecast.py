@@ -39,7 +39,7 @@ def main() -> int:
         )
         # The detector's own threshold is what most people use: it needs no snapping.
         how = How(scores=tuple(sorted({*GRID, least})))
-        fitted = fit(cases, SHIPPED / f"{DEFAULT}.skops", how=how, source=f"plan {PLAN}", step=lambda *_: None)
+        fitted = fit(cases, SHIPPED / f"{DEFAULT}.npz", how=how, source=f"plan {PLAN}", step=lambda *_: None)
     card = SHIPPED / f"{DEFAULT}.md"
     card.write_text(card_of(fitted, cases), "utf-8")
     print(f"{card}\n{card.read_text('utf-8')}")

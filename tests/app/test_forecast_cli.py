@@ -111,7 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Path:
     """A forecast fitted on them, for two scores."""
-    path = folder.parent / "theirs.skops"
+    path = folder.parent / "theirs.npz"
     run("fit", folder, "--out", path, "--scores", "0.3,0.5")
     return path
 
@@ -129,7 +129,7 @@ def run(*words: object) -> Any:
 
 
 def test_fit_says_on_what_and_how_far_off_on_images_held_out(folder: Path, tmp_path: Path) -> None:
-    told = run("fit", folder, "--out", tmp_path / "f.skops", "--scores", "0.5")
+    told = run("fit", folder, "--out", tmp_path / "f.npz", "--scores", "0.5")
     assert "Fitted on 64 cases (64 images, 256 masks of theirs, with the images)" in told
     assert "Images held out, objects from a score of 0.5 up" in told
     assert "Left out: nothing found" in told
@@ -137,7 +137,7 @@ def test_fit_says_on_what_and_how_far_off_on_images_held_out(folder: Path, tmp_p
 
 
 def test_fit_as_json_has_errors_with_intervals(folder: Path, tmp_path: Path) -> None:
-    told = run("fit", folder, "--out", tmp_path / "f.skops", "--scores", "0.3,0.9", "--json")
+    told = run("fit", folder, "--out", tmp_path / "f.npz", "--scores", "0.3,0.9", "--json")
     assert told["about"]["detectors"] == {"theirs": "0123456789abcdef"}
     assert (told["about"]["detector"], told["about"]["weights"]) == ("theirs", "0123456789abcdef")
     assert (told["scores"], told["skipped_scores"], told["checked_at"]) == ([0.3], [0.9], 0.3)
@@ -149,7 +149,7 @@ def test_fit_as_json_has_errors_with_intervals(folder: Path, tmp_path: Path) -> 
 def test_fit_takes_detections_and_truth_of_any_tool(tmp_path: Path) -> None:
     own = written(tmp_path / "own", 52)
     told = run(
-        "fit", own.found, own.true, "--images", own.images, "--out", tmp_path / "f.skops", "--scores", "0.3", "--json"
+        "fit", own.found, own.true, "--images", own.images, "--out", tmp_path / "f.npz", "--scores", "0.3", "--json"
     )  # fmt: skip
     assert told["about"]["cases"] == 52
     assert told["held_out"] is None
@@ -169,12 +169,12 @@ def test_fit_takes_detections_and_truth_of_any_tool(tmp_path: Path) -> None:
 def test_fit_refuses_in_clear_words(tmp_path: Path, n: int, words: list[str], says: str) -> None:
     cases_of(n).save(tmp_path / "cases")
     with pytest.raises(SettingsError, match=says):
-        run("fit", tmp_path / "cases", "--out", tmp_path / "f.skops", *words)
-    assert not (tmp_path / "f.skops").exists()
+        run("fit", tmp_path / "cases", "--out", tmp_path / "f.npz", *words)
+    assert not (tmp_path / "f.npz").exists()
 
 
 def test_a_fitted_file_has_its_ending(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"ends in \.skops"):
+    with pytest.raises(SettingsError, match=r"ends in \.npz"):
         run("fit", folder, "--out", tmp_path / "f.pkl")
 
 
@@ -263,11 +263,11 @@ def test_detections_cut_at_a_high_score_are_told(model: Path, tmp_path: Path) ->
 
 def test_a_damaged_forecast_is_refused(tmp_path: Path) -> None:
     new = written(tmp_path / "new", 3)
-    (tmp_path / "f.skops").write_bytes(b"no zip")
+    (tmp_path / "f.npz").write_bytes(b"no zip")
     with pytest.raises(RecordError, match="is no fitted forecast, or is damaged"):
-        run("predict", new.found, "--model", tmp_path / "f.skops")
+        run("predict", new.found, "--model", tmp_path / "f.npz")
     with pytest.raises(RecordError, match="wanted a fitted forecast"):
-        run("predict", new.found, "--model", tmp_path / "nowhere.skops")
+        run("predict", new.found, "--model", tmp_path / "nowhere.npz")
 
 
 def test_next_lists_images_with_a_reason_each(model: Path, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ def test_a_forecast_with_images_says_what_it_lacks_without_them(model: Path, tmp
 
 def test_a_forecast_is_fitted_without_images_too(tmp_path: Path) -> None:
     cases_of(64, images=False).save(tmp_path / "cases")
-    told = run("fit", tmp_path / "cases", "--out", tmp_path / "f.skops", "--scores", "0.3", "--json")
+    told = run("fit", tmp_path / "cases", "--out", tmp_path / "f.npz", "--scores", "0.3", "--json")
     assert told["about"]["images"] is False
     new = written(tmp_path / "new", 3)
-    assert run("predict", new.found, "--model", tmp_path / "f.skops", "--min-score", "0.3", "--json")["notes"] == []
+    assert run("predict", new.found, "--model", tmp_path / "f.npz", "--min-score", "0.3", "--json")["notes"] == []
 
 
 # ---------------------------------------------------------------- evaluate
@@ -408,8 +408,8 @@ def test_a_wrong_command_is_2_and_a_wrong_file_1(
     own = written(tmp_path / "own", 3)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     for words, code in (
-        (["fit", own.found, own.true, "--out", tmp_path / "f.skops"], 2),
-        (["predict", own.found, "--model", tmp_path / "nowhere.skops"], 1),
+        (["fit", own.found, own.true, "--out", tmp_path / "f.npz"], 2),
+        (["predict", own.found, "--model", tmp_path / "nowhere.npz"], 1),
     ):
         monkeypatch.setattr(sys, "argv", ["epistem", "forecast", *map(str, words)])
         with pytest.raises(SystemExit) as end:
@@ -419,7 +419,7 @@ def test_a_wrong_command_is_2_and_a_wrong_file_1(
 
 
 def test_help_of_the_forecast_loads_no_learning() -> None:
-    heavy = ("torch", "sklearn", "scipy", "pandas", "skops")
+    heavy = ("torch", "sklearn", "scipy", "pandas")
     code = (
         "import sys; sys.argv = ['epistem', 'forecast', 'fit', '--help']\n"
         "from epistem.app.cli import main\n"

@@ -39,7 +39,7 @@ def own(path: Path, **card: Any) -> Weights:
 def test_every_shipped_file_of_weights_has_a_card_and_a_name_of_its_own() -> None:
     there = shipped_models()
     files = {file for model in there for file in model.files}
-    wanted = {"*/shipped/*.safetensors", "*/shipped/*.onnx", "*/shipped/*.skops", "*/shipped/*.npz"}
+    wanted = {"*/shipped/*.safetensors", "*/shipped/*.onnx", "*/shipped/*.npz"}
     assert files == {file for pattern in wanted for file in PACKAGE.glob(pattern)}
     assert len({model.name for model in there}) == len(there)
     assert {"cavity-dense", "cavity-dense-forecast", "atoms-context", "assistant"} <= {model.name for model in there}

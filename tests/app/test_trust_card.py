@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from epistem.app import trust_card
 from epistem.app.analyze import analyze_image
@@ -21,7 +20,9 @@ from epistem.synth.cavities import CavityScene, simulate
 from epistem.trust.cases import LEAST_CANDIDATE, case_of, gather
 from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.model import save
+from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
+from epistem.trust.trees import Trees
 from epistem.trust.verdict import Limits
 
 SIDE = 96
@@ -77,9 +78,11 @@ def fitted() -> Forecaster:
 def light() -> Forecaster:
     """A forecast that can be read but says nothing: quick to write."""
     made = Forecaster()
-    made.regressors = {name: Regressor(1, 1) for name in TARGETS}
-    nothing = np.zeros(1)
-    made.spans = {name: Spans(HistGradientBoostingRegressor(), nothing, nothing, nothing) for name in TARGETS}
+    none, nothing = np.zeros(1, np.int32), np.zeros(1)
+    leaf = Trees(none, nothing, none, none, none.astype(bool), nothing, none)
+    made.objects = ObjectModel.of(leaf)
+    made.regressors = {name: Regressor.of(leaf, leaf, "") for name in TARGETS}
+    made.spans = {name: Spans(leaf, nothing, nothing, nothing) for name in TARGETS}
     return made
 
 
@@ -114,7 +117,7 @@ def assert_same(found: Instances, alone: Instances) -> None:
 def test_a_watched_detector_finds_what_it_finds_alone(
     fitted: Forecaster, tmp_path: Path, least: float | None
 ) -> None:
-    settings = make_settings(detector="spots", min_score=least, forecast=written(fitted, tmp_path / "f.skops"))
+    settings = make_settings(detector="spots", min_score=least, forecast=written(fitted, tmp_path / "f.npz"))
     image, _ = picture(99)
     found, forecast = looked(settings).look(image)
     assert_same(found, settings.finder()(image))
@@ -128,7 +131,7 @@ def test_the_shipped_network_finds_what_it_finds_alone(
     pytest.importorskip("safetensors")
     pytest.importorskip("onnxruntime")
     field = simulate(CavityScene(shape=(SIDE, 112), number=14, diameter_nm=5), seed=1).micrograph
-    settings = make_settings(min_score=least, forecast=written(fitted, tmp_path / "f.skops"))
+    settings = make_settings(min_score=least, forecast=written(fitted, tmp_path / "f.npz"))
     alone = settings.finder()(field)
     assert len(alone) > 0
     found, _ = looked(settings).look(field)
@@ -138,7 +141,7 @@ def test_the_shipped_network_finds_what_it_finds_alone(
 
 
 def test_the_forecast_is_of_everything_down_to_the_faintest_candidate(fitted: Forecaster, tmp_path: Path) -> None:
-    looker = looked(make_settings(detector="spots", min_score=0.5, forecast=written(fitted, tmp_path / "f.skops")))
+    looker = looked(make_settings(detector="spots", min_score=0.5, forecast=written(fitted, tmp_path / "f.npz")))
     image, _ = picture(3)
     _, forecast = looker.look(image)
     assert looker.detector(image).score.min() < 0.5
@@ -154,7 +157,7 @@ def test_without_a_shipped_forecast_it_is_said_that_none_exists(name: str, says:
 
 
 def test_a_forecast_that_was_not_wanted_is_not_made(light: Forecaster, tmp_path: Path) -> None:
-    written(light, tmp_path / "shipped" / "spots.skops")
+    written(light, tmp_path / "shipped" / "spots.npz")
     assert isinstance(make_settings(detector="spots").looker(), Watched)
     assert "No forecast of F1 was asked for" in why_not(make_settings(detector="spots", forecast="none"))
 
@@ -162,9 +165,9 @@ def test_a_forecast_that_was_not_wanted_is_not_made(light: Forecaster, tmp_path:
 def test_the_shipped_forecast_does_not_cover_other_weights(light: Forecaster, tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     mine = weights_hash(make_settings().finder())
-    written(light, tmp_path / "shipped" / "cavity-dense.skops", detector="cavity-dense", weights="0" * 16)
+    written(light, tmp_path / "shipped" / "cavity-dense.npz", detector="cavity-dense", weights="0" * 16)
     assert "covers these weights" in why_not(make_settings())
-    written(light, tmp_path / "shipped" / "cavity-dense.skops", detector="cavity-dense", weights=mine)
+    written(light, tmp_path / "shipped" / "cavity-dense.npz", detector="cavity-dense", weights=mine)
     assert looked(make_settings()).least == least_score(make_settings().finder())
 
 
@@ -181,7 +184,7 @@ def test_the_shipped_forecast_does_not_cover_other_weights(light: Forecaster, tm
 def test_a_forecast_of_others_that_was_asked_for_is_refused(
     light: Forecaster, tmp_path: Path, about: dict[str, Any], says: str
 ) -> None:
-    path = written(light, tmp_path / "f.skops", **about)
+    path = written(light, tmp_path / "f.npz", **about)
     with pytest.raises(SettingsError, match=says) as caught:
         make_settings(detector="spots", forecast=path).looker()
     assert "epistem forecast fit" in str(caught.value)
@@ -191,34 +194,34 @@ def test_a_forecast_asked_for_a_detector_that_keeps_no_faint_ones_is_refused_and
     light: Forecaster, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingsError, match="log has no least score to set"):
-        make_settings(detector="log", forecast=written(light, tmp_path / "f.skops")).looker()
+        make_settings(detector="log", forecast=written(light, tmp_path / "f.npz")).looker()
 
 
 def test_a_forecast_that_is_not_there_or_damaged_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "f.skops"
+    path = tmp_path / "f.npz"
     with pytest.raises(RecordError, match="wanted a fitted forecast"):
         make_settings(detector="spots", forecast=str(path)).looker()
     path.write_text("text")
     with pytest.raises(RecordError, match="is no fitted forecast"):
         make_settings(detector="spots", forecast=str(path)).looker()
     (tmp_path / "shipped").mkdir()
-    (tmp_path / "shipped" / "spots.skops").write_text("text")
+    (tmp_path / "shipped" / "spots.npz").write_text("text")
     with pytest.raises(RecordError, match="is no fitted forecast"):
         make_settings(detector="spots").looker()
 
 
 def test_a_forecast_written_over_is_read_anew(light: Forecaster, tmp_path: Path) -> None:
-    path = written(light, tmp_path / "f.skops", source="one")
+    path = written(light, tmp_path / "f.npz", source="one")
     settings = make_settings(detector="spots", forecast=path)
     assert looked(settings).forecaster.about == {"source": "one"}
     assert looked(settings).forecaster is looked(settings).forecaster
-    written(light, tmp_path / "f.skops", source="two")
+    written(light, tmp_path / "f.npz", source="two")
     os.utime(path, ns=(1, 1))
     assert looked(settings).forecaster.about == {"source": "two"}
 
 
 def test_the_key_of_a_result_changes_with_the_forecast(tmp_path: Path) -> None:
-    path, shipped = tmp_path / "f.skops", tmp_path / "shipped" / "spots.skops"
+    path, shipped = tmp_path / "f.npz", tmp_path / "shipped" / "spots.npz"
     path.write_text("one")
     settings = make_settings(detector="spots", forecast=str(path))
     first = settings.key()
@@ -238,12 +241,12 @@ def test_the_key_of_a_result_changes_with_the_forecast(tmp_path: Path) -> None:
 
 
 def test_limits_of_the_verdict_are_those_that_were_set(fitted: Forecaster, light: Forecaster, tmp_path: Path) -> None:
-    path = str(tmp_path / "light.skops")
-    written(light, tmp_path / "light.skops")
+    path = str(tmp_path / "light.npz")
+    written(light, tmp_path / "light.npz")
     assert looked(make_settings(detector="spots", forecast=path)).limits == Limits()
     with pytest.raises(SettingsError, match="limits of a verdict are accept_f1"):
         make_settings(detector="spots", forecast=path, limits={"accept_f2": 0.5}).looker()
-    path = written(fitted, tmp_path / "f.skops")
+    path = written(fitted, tmp_path / "f.npz")
     strict = make_settings(detector="spots", forecast=path, limits={"accept_f1": 0.99, "refuse_f1": 0.98})
     looker = looked(strict)
     assert looker.limits.accept_f1 == 0.99
@@ -277,7 +280,7 @@ def test_a_forecast_fitted_on_boxes_reads_boxes_and_says_what_it_does_not_use(fi
 def test_what_is_told_has_numbers_a_verdict_and_the_image_among_the_reference(
     fitted: Forecaster, tmp_path: Path
 ) -> None:
-    looker = looked(make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.skops")))
+    looker = looked(make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.npz")))
     told = looker.reliability(looker.look(picture(70)[0])[1])
     assert told.f1 is not None
     assert told.f1.coverage == 0.9
@@ -291,7 +294,7 @@ def test_what_is_told_has_numbers_a_verdict_and_the_image_among_the_reference(
 
 
 def test_nothing_found_is_unscored_with_a_reason_and_no_verdict(fitted: Forecaster, tmp_path: Path) -> None:
-    settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.skops"))
+    settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.npz"))
     faint, _ = picture(60, share=0.2, brightest=45)
     told = analyze_image(faint, settings, looked(settings)).reliability
     assert (told.f1, told.verdict) == (None, None)
@@ -300,7 +303,7 @@ def test_nothing_found_is_unscored_with_a_reason_and_no_verdict(fitted: Forecast
 
 
 def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted: Forecaster, tmp_path: Path) -> None:
-    settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.skops"))
+    settings = make_settings(detector="spots", forecast=written(fitted, tmp_path / "f.npz"))
     image, _ = picture(70)
     seen = analyze_image(image, settings, looked(settings))
     plain = analyze_image(image, settings, settings.finder())
@@ -312,7 +315,7 @@ def test_an_analysis_has_the_forecast_and_what_it_makes_of_the_quantities(fitted
 
 
 def test_of_few_objects_it_is_told_how_many_a_lower_threshold_would_add(fitted: Forecaster, tmp_path: Path) -> None:
-    path = written(fitted, tmp_path / "f.skops")
+    path = written(fitted, tmp_path / "f.npz")
     image, _ = picture(70, brightest=105)
     fainter = len(Spots(0.1)(image))
     for least, more in ((0.95, True), (0.15, False)):
@@ -325,7 +328,7 @@ def test_of_few_objects_it_is_told_how_many_a_lower_threshold_would_add(fitted: 
 
 
 def test_where_no_fainter_object_is_there_none_is_told(fitted: Forecaster, tmp_path: Path) -> None:
-    settings = make_settings(detector="spots", min_score=0.1, forecast=written(fitted, tmp_path / "f.skops"))
+    settings = make_settings(detector="spots", min_score=0.1, forecast=written(fitted, tmp_path / "f.npz"))
     bare = Micrograph(np.random.default_rng(0).normal(900, 30, (SIDE, SIDE)), Calibration(0.5, 0.5, "user"))
     seen = analyze_image(bare, settings, looked(settings))
     assert len(seen.found) == 0

@@ -31,7 +31,7 @@ LEAST_AT_SCORE = 20
 """A forecast is fitted for a score if in so many cases something is found with it."""
 
 _CHECKED_SCORE = 0.5
-_ENDING = ".skops"
+_ENDING = ".npz"
 
 
 # ---------------------------------------------------------------- fit
@@ -61,7 +61,7 @@ def fit(
 
     Args:
         cases: `LEAST_CASES` or more.
-        out: the file, .skops.
+        out: the file, .npz.
         how: the defaults if None.
         source: what the cases are called.
         step: is told how many fits are done, of how many.

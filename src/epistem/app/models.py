@@ -15,7 +15,7 @@ from epistem.core import RecordError, UnknownName
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = tuple(PACKAGE / job / "shipped" for job in ("nets", "trust", "atoms", "ask"))
 # What runs comes first: its hash is the identity that every Provenance has.
-SUFFIXES = (".safetensors", ".skops", ".npz", ".onnx")
+SUFFIXES = (".safetensors", ".npz", ".onnx")
 
 
 @dataclass(frozen=True)

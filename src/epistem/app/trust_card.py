@@ -189,7 +189,7 @@ def model_path(name: str, forecast: str) -> Path | None:
     """Where the forecast lies, whether it is there or not; None for "none"."""
     if forecast == "none":
         return None
-    return SHIPPED / f"{name}.skops" if forecast == "shipped" else Path(forecast)
+    return SHIPPED / f"{name}.npz" if forecast == "shipped" else Path(forecast)
 
 
 def with_texture(reliability: Reliability, micrograph: Micrograph, path: Path) -> Reliability:

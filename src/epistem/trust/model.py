@@ -1,42 +1,34 @@
-"""A fitted forecast as a file: no pickle, nothing is run when it is read, and it says what it is for."""
+"""A fitted forecast as a file: arrays and a line of settings; nothing is run when it is read.
+
+docs/decisions/0016.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import io
+import json
 import os
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from numpy.typing import NDArray
 
 from epistem.core import RecordError
 from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
+from epistem.trust.trees import Trees
 from epistem.trust.typicality import Typicality
 
-VERSION = 3
+VERSION = 4
+SUFFIX = ".npz"
 SHIPPED = Path(__file__).parent / "shipped"
+_ENDS = ("edges", "below", "above")
 
-# Compiled parts of scikit-learn's trees; skops asks for anything that it does not know by heart.
-_TRUSTED = (
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn._loss._loss.CyHalfBinomialLoss",
-    "sklearn._loss._loss.CyHalfSquaredError",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-)
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def save(forecaster: Forecaster, path: Path) -> None:
@@ -45,21 +37,32 @@ def save(forecaster: Forecaster, path: Path) -> None:
     Raises:
         RecordError: it cannot be written.
     """
-    content = {
+    typical = [(score, one.as_dict()) for score, one in forecaster.typicality.items()]
+    about = {
         "epistem_forecast": VERSION,
-        "how": asdict(forecaster.how) | {"scores": list(forecaster.how.scores), "parts": list(forecaster.how.parts)},
+        "how": asdict(forecaster.how),
         "about": forecaster.about,
         "reference_n": forecaster.reference_n,
-        "columns": list(forecaster.columns),
-        "objects": forecaster.objects.model,
-        "regressors": {name: [one.boosted, one.randomised] for name, one in forecaster.regressors.items()},
-        "spans": {name: [one.error, one.edges, one.below, one.above] for name, one in forecaster.spans.items()},
-        "typicality": [[score, one.as_dict()] for score, one in forecaster.typicality.items()],
+        "columns": forecaster.columns,
+        "spans": list(forecaster.spans),
+        "typicality": [
+            {"score": score} | {name: value for name, value in one.items() if not isinstance(value, np.ndarray)}
+            for score, one in typical
+        ],
     }
+    arrays: dict[str, Any] = _below("objects", forecaster.objects.trees)
+    for target, one in forecaster.regressors.items():
+        arrays |= _below(f"{target}.boosted", one.boosted) | _below(f"{target}.randomised", one.randomised)
+    for target, span in forecaster.spans.items():
+        arrays |= _below(f"{target}.error", span.error)
+        arrays |= {f"{target}.{name}": getattr(span, name) for name in _ENDS}
+    for number, (_, values) in enumerate(typical):
+        arrays |= {f"typicality{number}.{n}": value for n, value in values.items() if isinstance(value, np.ndarray)}
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(_without_place_and_time(skops.io.dumps(content)))
+        with part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -69,35 +72,6 @@ def save(forecaster: Forecaster, path: Path) -> None:
         ) from error
 
 
-def _without_place_and_time(dumped: bytes) -> bytes:
-    """The archive of skops with its objects numbered as they come, not by where they lay in memory, and undated."""
-    numbers: dict[str, str] = {}
-
-    def number(found: re.Match[str]) -> str:
-        return numbers.setdefault(found[0], str(len(numbers) + 1))
-
-    packed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(dumped)) as source, zipfile.ZipFile(packed, "w") as target:
-        schema = re.sub(r'(?<="__id__": )\d+|(?<="file": ")\d+', number, source.read("schema.json").decode())
-        for name in source.namelist():
-            content = schema if name == "schema.json" else _without_gaps(source.read(name))
-            entry = zipfile.ZipInfo(re.sub(r"^\d+", number, name))  # of 1980 unless told
-            target.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=9)
-    return packed.getvalue()
-
-
-def _without_gaps(saved: bytes) -> bytes:
-    """The array with zeros between its fields: the nodes of a tree have seven bytes there that nobody sets."""
-    array = np.load(io.BytesIO(saved))
-    if array.dtype.names is None:
-        return saved
-    clean = np.zeros(array.shape, array.dtype)
-    for name in array.dtype.names:
-        clean[name] = array[name]
-    np.save(packed := io.BytesIO(), clean)
-    return packed.getvalue()
-
-
 def load(path: Path) -> Forecaster:
     """A saved forecast.
 
@@ -105,41 +79,51 @@ def load(path: Path) -> Forecaster:
         RecordError: not there, damaged, of another version, or holding what no forecast holds.
     """
     try:
-        content = skops.io.load(path, trusted=list(_TRUSTED))
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays["about"])) if "about" in arrays else None
     except OSError as error:
         raise RecordError(
             f"{path}: wanted a fitted forecast (epistem forecast fit); {error.strerror or error}"
         ) from error
     except Exception as error:
         raise RecordError(f"{path} is no fitted forecast, or is damaged ({error}); fit it again") from error
-    if not isinstance(content, Mapping) or "epistem_forecast" not in content:
+    if not isinstance(about, dict) or "epistem_forecast" not in about:
         raise RecordError(f"{path} holds something else than a fitted forecast; give one of epistem forecast fit")
-    if (found := content["epistem_forecast"]) != VERSION:
+    if (found := about["epistem_forecast"]) != VERSION:
         raise RecordError(f"{path} is of version {found}, this epistem reads {VERSION}; fit it again")
     try:
-        return _forecaster(content)
+        return _forecaster(about, arrays)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} lacks a part of a forecast ({error}); fit it again") from error
 
 
-def _forecaster(content: Mapping[str, Any]) -> Forecaster:
-    how = content["how"]
-    made = Forecaster(How(**how | {"scores": tuple(how["scores"]), "parts": tuple(how["parts"])}), content["about"])
-    made.reference_n, made.columns = int(content["reference_n"]), tuple(content["columns"])
-    made.objects = ObjectModel.of(_checked(content["objects"], HistGradientBoostingClassifier))
-    for name in TARGETS:
-        boosted, randomised = content["regressors"][name]
-        made.regressors[name] = Regressor.of(
-            _checked(boosted, HistGradientBoostingRegressor), _checked(randomised, ExtraTreesRegressor), f"e_{name}"
-        )
-        error, *arrays = content["spans"][name]
-        expected = _checked(error, HistGradientBoostingRegressor)
-        made.spans[name] = Spans(expected, *(np.asarray(one) for one in arrays))
-    made.typicality = {float(score): Typicality.from_dict(one) for score, one in content["typicality"]}
+def _forecaster(about: Mapping[str, Any], arrays: Arrays) -> Forecaster:
+    how = about["how"]
+    made = Forecaster(How(**how | {"scores": tuple(how["scores"]), "parts": tuple(how["parts"])}), about["about"])
+    made.reference_n, made.columns = int(about["reference_n"]), tuple(about["columns"])
+    made.objects = ObjectModel.of(_trees("objects", arrays))
+    for target in TARGETS:
+        boosted, randomised = (_trees(f"{target}.{name}", arrays) for name in ("boosted", "randomised"))
+        made.regressors[target] = Regressor.of(boosted, randomised, f"e_{target}")
+    for target in about["spans"]:
+        ends = (np.asarray(arrays[f"{target}.{name}"], np.float64) for name in _ENDS)
+        made.spans[target] = Spans(_trees(f"{target}.error", arrays), *ends)
+    for number, plain in enumerate(about["typicality"]):
+        score = float(plain.pop("score"))
+        made.typicality[score] = Typicality.from_dict(plain | _above(f"typicality{number}", arrays))
     return made
 
 
-def _checked(model: Any, kind: type) -> Any:
-    if not isinstance(model, kind):
-        raise TypeError(f"{type(model).__name__} in the place of a {kind.__name__}")
-    return model
+def _trees(name: str, arrays: Arrays) -> Trees:
+    return Trees.of_arrays(_above(name, arrays))
+
+
+def _below(name: str, trees: Trees | None) -> dict[str, NDArray[Any]]:
+    if trees is None:
+        return {}
+    return {f"{name}.{part}": array for part, array in trees.as_arrays().items()}
+
+
+def _above(name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
+    return {part.removeprefix(f"{name}."): arrays[part] for part in arrays if part.startswith(f"{name}.")}

@@ -11,13 +11,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import logit
-from sklearn.ensemble import HistGradientBoostingClassifier
+from scipy.special import expit, logit
 
 from epistem.core import SettingsError
 from epistem.trust.cases import Cases
 from epistem.trust.quality import BANDS
 from epistem.trust.regressors import learnable
+from epistem.trust.trees import Trees
 
 Floats = NDArray[np.float64]
 
@@ -39,16 +39,13 @@ class ObjectModel:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.model = HistGradientBoostingClassifier(
-            learning_rate=0.06, max_iter=120, max_leaf_nodes=12, min_samples_leaf=40, l2_regularization=5.0,
-            random_state=seed,
-        )  # fmt: skip
+        self.trees: Trees | None = None
 
     @classmethod
-    def of(cls, model: HistGradientBoostingClassifier) -> Self:
-        """From a fitted one."""
+    def of(cls, trees: Trees) -> Self:
+        """From fitted ones."""
         made = cls()
-        made.model = model
+        made.trees = trees
         return made
 
     def fit(self, cases: Cases) -> Self:
@@ -57,6 +54,8 @@ class ObjectModel:
         Raises:
             SettingsError: not one object that is right and one that is wrong.
         """
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
         objects = cases.objects
         chosen = np.flatnonzero(~objects["neither"].to_numpy(bool))
         right = objects["right"].to_numpy(bool)[chosen]
@@ -71,14 +70,24 @@ class ObjectModel:
         drawn = np.random.default_rng(self.seed).choice(
             len(chosen), min(len(chosen), _MOST_OBJECTS), p=weight / weight.sum()
         )
-        self.model.fit(learnable(object_table(cases)[chosen[drawn]]), right[drawn])
+        model = HistGradientBoostingClassifier(
+            learning_rate=0.06, max_iter=120, max_leaf_nodes=12, min_samples_leaf=40, l2_regularization=5.0,
+            random_state=self.seed,
+        )  # fmt: skip
+        self.trees = Trees.of_boosted(model.fit(learnable(object_table(cases)[chosen[drawn]]), right[drawn]))
         return self
 
     def predict(self, cases: Cases) -> Floats:
-        """Probability of each of `cases.objects`, (n,)."""
+        """Probability of each of `cases.objects`, (n,).
+
+        Raises:
+            SettingsError: it has not learned.
+        """
         if not len(cases.objects):
             return np.empty(0)
-        probability: Floats = self.model.predict_proba(object_table(cases))[:, 1]
+        if self.trees is None:
+            raise SettingsError("this model of objects has not learned; call fit first")
+        probability: Floats = expit(self.trees.predict(object_table(cases)))
         return probability
 
 

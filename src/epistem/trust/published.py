@@ -18,10 +18,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.inspection import permutation_importance
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from epistem.core import DependencyMissing, RecordError, SettingsError, ShapeError
 from epistem.trust.cases import Cases
@@ -124,6 +120,10 @@ class PublishedForecast:
             RecordError: a column is missing or not known throughout.
             ShapeError: not a finite target a row.
         """
+        from sklearn.ensemble import RandomForestRegressor
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         known = np.asarray(target, float)
         if known.shape != (len(table),) or not len(known) or not np.isfinite(known).all():
             raise ShapeError(f"wanted one finite target for each of {len(table)} cases; leave out those without")
@@ -218,6 +218,8 @@ def rank_features(table: pd.DataFrame, target: ArrayLike, seed: int = 0) -> Rank
     forecast = PublishedForecast(tuple(table.columns), seed).fit(table, target)
     values = table.to_numpy(float)
     if find_spec("shap") is None:
+        from sklearn.inspection import permutation_importance
+
         result = permutation_importance(
             forecast.model, values, np.asarray(target, float), n_repeats=10, random_state=seed
         )

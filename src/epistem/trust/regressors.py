@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
+from epistem.core import SettingsError
 from epistem.stats.conformal import quantile_to_cover
+from epistem.trust.trees import Trees
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
 
 Floats = NDArray[np.float64]
 
@@ -37,34 +41,44 @@ class Regressor:
     """
 
     def __init__(self, rounds: int, trees: int, seed: int = 0, *, copies: int = 1, expected: str = "") -> None:
-        self.expected = expected
-        self.boosted = HistGradientBoostingRegressor(
-            learning_rate=0.05, max_iter=rounds, max_leaf_nodes=8, min_samples_leaf=15 * copies,
-            l2_regularization=2.0, max_features=0.5, random_state=seed,
-        )  # fmt: skip
-        self.randomised = ExtraTreesRegressor(trees, min_samples_leaf=3 * copies, max_features=0.5, random_state=seed)
+        self.rounds, self.trees, self.seed, self.copies, self.expected = rounds, trees, seed, copies, expected
+        self.boosted: Trees | None = None
+        self.randomised: Trees | None = None
 
     @classmethod
-    def of(cls, boosted: HistGradientBoostingRegressor, randomised: ExtraTreesRegressor, expected: str) -> Self:
+    def of(cls, boosted: Trees, randomised: Trees, expected: str) -> Self:
         """From fitted ones."""
-        made = cls(1, 1, expected=expected)
+        made = cls(0, 0, expected=expected)
         made.boosted, made.randomised = boosted, randomised
         return made
 
     def fit(self, table: pd.DataFrame, goal: Floats) -> Self:
         """Learn."""
+        from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+
         values = learnable(_values(table))
         left = goal - self._offset(table)
-        self.boosted.fit(values, left)
-        self.randomised.fit(values, left)
+        boosted = HistGradientBoostingRegressor(
+            learning_rate=0.05, max_iter=self.rounds, max_leaf_nodes=8, min_samples_leaf=15 * self.copies,
+            l2_regularization=2.0, max_features=0.5, random_state=self.seed,
+        )  # fmt: skip
+        randomised = ExtraTreesRegressor(
+            self.trees, min_samples_leaf=3 * self.copies, max_features=0.5, random_state=self.seed
+        )
+        self.boosted = Trees.of_boosted(boosted.fit(values, left))
+        self.randomised = Trees.of_forest(randomised.fit(values, left))
         return self
 
     def predict(self, table: pd.DataFrame) -> Floats:
-        """0 to 1, (m,)."""
+        """0 to 1, (m,).
+
+        Raises:
+            SettingsError: it has not learned.
+        """
+        if self.boosted is None or self.randomised is None:
+            raise SettingsError("this regressor has not learned; call fit first")
         values = _values(table)
-        # Straight from the trees: for one image the forest takes ten times as long, all of it around them.
-        trees = [tree.tree_.predict(values)[:, 0] for tree in self.randomised.estimators_]
-        both = (self.boosted.predict(values) + np.mean(trees, axis=0)) / 2
+        both = (self.boosted.predict(values) + self.randomised.predict(values)) / 2
         mean: Floats = (both + self._offset(table)).clip(0, 1)
         return mean
 
@@ -88,7 +102,7 @@ class Spans:
     Vovk, Machine Learning 92, 349 (2013).
     """
 
-    error: HistGradientBoostingRegressor
+    error: Trees
     edges: Floats
     below: Floats
     above: Floats
@@ -117,7 +131,8 @@ class Spans:
             [_cover(scores[which == k] if (which == k).any() else scores, share) for k in range(BINS)]
             for scores in (-off / expected, off / expected)
         ]
-        return cls(_error_model(seed).fit(learnable(values), np.abs(off)), edges, *(np.array(one) for one in ends))
+        error = Trees.of_boosted(_error_model(seed).fit(learnable(values), np.abs(off)))
+        return cls(error, edges, *(np.array(one) for one in ends))
 
     def around(self, table: pd.DataFrame, said: Floats) -> tuple[Floats, Floats]:
         """Lower and upper ends, 0 to 1, (m,) each; the prediction lies between them."""
@@ -133,6 +148,8 @@ def _cover(scores: Floats, share: float) -> float:
 
 
 def _error_model(seed: int) -> HistGradientBoostingRegressor:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     return HistGradientBoostingRegressor(
         learning_rate=0.05, max_iter=60, max_leaf_nodes=6, min_samples_leaf=30, l2_regularization=5.0,
         random_state=seed,

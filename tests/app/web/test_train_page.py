@@ -229,7 +229,7 @@ def test_a_forecast_is_fitted_on_what_these_weights_found_and_can_be_chosen(tmp_
     assert job["state"] == "done", job["why"]
     assert job["result"]["images"] == 50
     assert job["result"]["about"]["weights"] == shipped
-    assert session.page.get(f"/runs/{begun['run']}/forecast.skops").status_code == 200
+    assert session.page.get(f"/runs/{begun['run']}/forecast.npz").status_code == 200
     session.post(f"/api/images/{id}/detect", {"forecast": begun["run"]})
     session.work()
     assert "50 reference images" in session.told(id)["own"]["reference"]

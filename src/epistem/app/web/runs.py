@@ -14,7 +14,7 @@ from epistem.core import Instances, Micrograph, MicrographSeries
 from epistem.detect import DEFAULT
 from epistem.report.export import write_coco, written_whole
 
-IMAGES, LABELS, WEIGHTS, FORECAST = "images", "labels.coco.json", "weights", "forecast.skops"
+IMAGES, LABELS, WEIGHTS, FORECAST = "images", "labels.coco.json", "weights", "forecast.npz"
 _NAME = re.compile(r"(train|forecast)-[0-9a-f]{8}")
 
 
