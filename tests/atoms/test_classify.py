@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -180,6 +182,13 @@ def test_what_if_tells_each_variable_and_wrong_ones(field, found):
     assert rows["host MoSe2"].changed == pytest.approx(0.0)  # the same roles under other names
     assert rows["no dopant"].changed > 0.02
     assert rows["composition unknown"].entropy_bits > found.entropy_bits.mean() + 0.5
+
+
+def test_what_if_describes_no_patch_again_and_says_what_it_would_say_if_it_did(field, found, monkeypatch):
+    ask = (list(field.counts), TOLD, ByHeight(), shipped_bank())
+    anew = what_if(ask[0], replace(found, seen=None), *ask[1:])
+    monkeypatch.setattr("epistem.atoms.classify.describe", lambda *_, **__: pytest.fail("described again"))
+    assert what_if(ask[0], found, *ask[1:]) == anew
 
 
 def test_all_metals_stand_on_one_sub_lattice():

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from epistem.atoms.context import VARIABLES, AtomContext
 from epistem.atoms.crystals import ATOMIC_NUMBERS, HOSTS, METAL_ROLES, ROLES
-from epistem.atoms.dataset import ELEMENTS, Image, describe
+from epistem.atoms.dataset import ELEMENTS, Described, Image, describe
 from epistem.atoms.detectors import effective_angles
 from epistem.atoms.kernels import Bank, Ring
 from epistem.atoms.lattice import Lattice, find_lattice
@@ -64,6 +64,7 @@ class Classified:
         notes: what was inferred or is doubtful, in sentences.
         embedding: (n, D) what the classifier saw, for maps.
         known: False where the image is not of a kind that was simulated: then every posterior is flat.
+        seen: what the patches look like, whatever is told of them: for the same question in another context.
     """
 
     shape: tuple[int, int]
@@ -79,6 +80,7 @@ class Classified:
     notes: tuple[str, ...]
     embedding: Floats
     known: bool = True
+    seen: Described | None = None
 
     def __len__(self) -> int:
         return len(self.role)
@@ -150,6 +152,7 @@ def classify(
     *,
     shares: Floats | None = None,
     lattice: Lattice | None = None,
+    seen: Described | None = None,
 ) -> Classified:
     """What every column of an image is.
 
@@ -159,6 +162,7 @@ def classify(
         model: a trained classifier.
         shares: (6,) how often each role is expected; None estimates it from the image.
         lattice: of these images, where it was found before.
+        seen: of these images and this lattice, where they were described before.
 
     Raises:
         NoLattice: no lattice is found.
@@ -178,10 +182,11 @@ def classify(
         return _unknown(stack.shape[1:], lattice, context, str(reason))
     notes += model.not_learned(context)
     chosen = np.flatnonzero(lattice.inside)
-    turned = np.deg2rad(lattice.turn)
-    seen = describe(
-        stack, lattice.sites, lattice.sublattice.astype(np.int64), lattice.hollow, lattice.a_px, turned, chosen
-    )
+    if seen is None:
+        turned = np.deg2rad(lattice.turn)
+        seen = describe(
+            stack, lattice.sites, lattice.sublattice.astype(np.int64), lattice.hollow, lattice.a_px, turned, chosen
+        )
     role, joint, embedding = model.posterior(seen, context, bank)
     kind = lattice.sublattice[chosen].astype(np.int64)
     most = _MOST_INFERRED if evidence else _MOST
@@ -196,7 +201,7 @@ def classify(
     sets = model.sets(role)
     return Classified(
         stack.shape[1:], lattice, lattice.sites[chosen], kind, role, joint, sets, found, context, metal_is,
-        (*lattice.warnings, *notes), embedding,
+        (*lattice.warnings, *notes), embedding, seen=seen,
     )  # fmt: skip
 
 
@@ -290,7 +295,7 @@ def what_if(
     rows = []
     for words, told in _other_contexts(context):
         try:
-            other = classify(images, told, model, bank, lattice=first.lattice)
+            other = classify(images, told, model, bank, lattice=first.lattice, seen=first.seen)
         except SettingsError as error:
             rows.append(WhatIf(words, None, None, str(error)))
             continue
