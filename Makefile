@@ -46,12 +46,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/tables.py --check
+	$(BIN)/python scripts/scan.py
 
+# Every claim of speed, one after the other; the rows go into results/, and from there into docs/performance.md.
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks.match_speed
-	$(BIN)/python -m benchmarks.region_speed
-	$(BIN)/python -m benchmarks.large_image
-	$(BIN)/python -m benchmarks.help_speed
+	$(BIN)/python -m benchmarks.race
 
 # The tutorials run here; a warning, or a page that would fetch something when it is opened, is an error.
 docs: $(DOCS)

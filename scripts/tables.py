@@ -2,7 +2,8 @@
 
 A table stands between `<!-- results: main -->` and `<!-- end -->`; after the topic may follow how the names
 that it shows begin, `<!-- results: main.baseline -->`. A number stands once on a page, in the table whose beginning
-fits it the furthest; a table without numbers says that they are not measured yet.
+fits it the furthest; a table without numbers says that they are not measured yet. `<!-- costs -->` is the place of
+what follows from the numbers by benchmarks/extrapolate.py, `<!-- race -->` that of the claims of speed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # of a script Python knows the own folder alone
+from benchmarks.extrapolate import cost_table  # noqa: E402
+from benchmarks.race_table import race_table  # noqa: E402
+
+COSTS = re.compile(r"(<!-- costs -->\n).*?(<!-- end -->)", re.DOTALL)
+RACE = re.compile(r"(<!-- race -->\n).*?(<!-- end -->)", re.DOTALL)
 PLACE = re.compile(r"(<!-- results: (\w+)([\w.-]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -43,7 +50,12 @@ def with_tables(text: str, results: Path) -> str:
         chosen = [row for row in _rows(results / f"{topic}.json") if place_of(row["name"]) == topic + rest]
         return head + "\n".join([_HEAD, *map(_line, chosen)] if chosen else ["*Not measured yet.*"]) + "\n" + end
 
-    return PLACE.sub(table, text)
+    def costs(place: re.Match[str]) -> str:
+        measured = {path.stem: _rows(path) for path in results.glob("*.json")}
+        return place[1] + "\n".join(cost_table(measured)) + "\n" + place[2]
+
+    text = COSTS.sub(costs, PLACE.sub(table, text))
+    return RACE.sub(lambda place: f"{place[1]}{race_table(results)}\n{place[2]}", text)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

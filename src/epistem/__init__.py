@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# Else onnxruntime keeps a journal of its use in the home folder and sends it to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # name → module; imported on first use, so that `import epistem` stays fast.
 _EXPORTS = {

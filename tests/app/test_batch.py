@@ -85,6 +85,15 @@ def test_a_second_run_does_nothing_again(folder: Path, tmp_path: Path, monkeypat
     assert second.records == first.records
 
 
+def test_what_another_run_has_done_meanwhile_is_not_done_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(folder, tmp_path / "out")
+    job = make_jobs(list_files([folder / "im0.tif"], tmp_path / "out"), make_settings())[0]
+    monkeypatch.setattr(worker, "run_job", lambda *_: pytest.fail("a finished file was analysed again"))
+    assert batch.attempt(job, make_settings(), tmp_path / "out") == result.records[0]
+
+
 @pytest.mark.parametrize("change", ["settings", "file", "damage"])
 def test_what_changed_is_made_again(folder: Path, tmp_path: Path, change: str) -> None:
     out = tmp_path / "out"
@@ -278,7 +287,8 @@ def test_slices_of_a_longer_stack_do_not_stay(tmp_path: Path, discs: Callable[..
     for n in (3, 2):
         tifffile.imwrite(images / "stack.tif", np.full((n, 40, 50), 7, np.uint8), imagej=True)
         run(images, out)
-    assert sorted(path.name for path in (out / "images" / "stack.tif").iterdir() if path.is_dir()) == ["0000", "0001"]
+    folders = sorted(path.name for path in (out / "images" / "stack.tif").iterdir() if path.is_dir())
+    assert folders == ["0000", "0001", "labels.ome.zarr"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names outside UTF-8")

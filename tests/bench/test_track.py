@@ -116,5 +116,5 @@ def test_a_failed_job_is_a_failed_run_with_the_reason_and_ends_once(tmp_path: Pa
 
 def test_without_mlflow_what_to_install_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(DependencyMissing, match=r"--track needs MLflow; pip install 'epistem\[track\]'"):
+    with pytest.raises(DependencyMissing, match=r'--track needs MLflow; pip install "epistem\[track\]"'):
         Tracker(tmp_path)

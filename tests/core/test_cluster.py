@@ -82,32 +82,33 @@ class Future:
     def __init__(self, item: int) -> None:
         self.key, self.item = f"abs-{item}", item
 
-    def result(self) -> int:
-        from distributed.scheduler import KilledWorker, WorkerState
-
-        if self.item == -2:
-            raise KilledWorker(self.key, WorkerState.__new__(WorkerState), 3)
-        return abs(self.item)
+    def add_done_callback(self, told) -> None:
+        told(self)
 
 
 class Scheduler:
-    def submit(self, function, item, **how) -> Future:
-        return Future(item)
+    def gather(self, futures) -> list[int]:
+        from distributed.scheduler import KilledWorker, WorkerState
 
-    def scheduler_info(self, **how) -> dict[str, dict[str, int]]:
-        return {"workers": {}}
+        for one in futures:
+            if one.item == -2:
+                raise KilledWorker(one.key, WorkerState.__new__(WorkerState), 3)
+        return [abs(one.item) for one in futures]
+
+    def submit(self, function, *given, **how) -> Future:
+        return Future(given[1])
+
+    def nthreads(self) -> dict[str, int]:
+        return {"one": 1, "other": 2}
 
 
-def test_on_a_scheduler_what_its_workers_died_of_is_none_and_the_rest_goes_on(monkeypatch) -> None:
-    import distributed
-
-    class Stream(list):
-        add = list.append
-
-        def __iter__(self):
-            while self:
-                yield self.pop(0)
-
-    monkeypatch.setattr(distributed, "as_completed", Stream)
+def test_on_a_scheduler_what_its_workers_died_of_is_none_and_the_rest_goes_on() -> None:
     found = dict(cluster._on_scheduler(Scheduler(), abs, [-1, -2, -3, -4, -5, -6, -7]))
     assert found == {-1: 1, -2: None, -3: 3, -4: 4, -5: 5, -6: 6, -7: 7}
+
+
+def test_a_scheduler_gets_one_item_a_thread_at_a_time() -> None:
+    taken = iter(range(-9, 0))
+    outcomes = cluster._on_scheduler(Scheduler(), abs, taken)
+    next(outcomes)
+    assert list(taken) == [-3, -2, -1]  # three, and three more for those that ended

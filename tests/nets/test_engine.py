@@ -145,9 +145,9 @@ def test_auto_takes_torch_where_there_is_no_onnx_file(weights, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "there", "words"),
     [
-        ("auto", (), r"pip install 'epistem\[lite\]' \(small\) or 'epistem\[nets\]', or choose --detector log"),
-        ("onnx", ("torch",), r"engine onnx needs onnxruntime \(pip install 'epistem\[lite\]'\)"),
-        ("torch", ("onnxruntime",), r"engine torch needs torch; pip install 'epistem\[nets\]'"),
+        ("auto", (), r'pip install "epistem\[lite\]" \(small\) or "epistem\[nets\]", or choose --detector log'),
+        ("onnx", ("torch",), r'engine onnx needs onnxruntime \(pip install "epistem\[lite\]"\)'),
+        ("torch", ("onnxruntime",), r'engine torch needs torch; pip install "epistem\[nets\]"'),
     ],
 )
 def test_a_runtime_that_is_missing_is_told_with_what_to_install(weights, monkeypatch, kind, there, words):

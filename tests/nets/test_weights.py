@@ -196,5 +196,5 @@ def test_the_description_lies_in_the_file_as_plain_json(tmp_path):
 
 def test_without_safetensors_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
-    with pytest.raises(DependencyMissing, match=r"pip install 'epistem\[lite\]' \(no torch\).*--detector log"):
+    with pytest.raises(DependencyMissing, match=r'pip install "epistem\[lite\]" \(no torch\).*--detector log'):
         open_weights("any")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -65,9 +65,17 @@ def analyze(
     """
     settings = settings or Settings()
     looker = find or settings.looker()
+    return [analyze_image(micrograph, settings, looker) for micrograph in images_of(path, settings)]
+
+
+def images_of(path: str | Path, settings: Settings) -> Sequence[Micrograph]:
+    """The image of a file, or those of its series; of a large stack each is read when it is asked for.
+
+    Raises:
+        ReadError: the file cannot become an image.
+    """
     image = read(path, settings.pixel_size)
-    slices = image.slices if isinstance(image, MicrographSeries) else (image,)
-    return [analyze_image(micrograph, settings, looker) for micrograph in slices]
+    return image.slices if isinstance(image, MicrographSeries) else (image,)
 
 
 def analyze_image(micrograph: Micrograph, settings: Settings, find: Finder | Watched | Unwatched) -> Analysis:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from epistem.app.options import Device, Json, Workers
+from epistem.app.options import Cluster, Device, Json, Workers
 
 SOME_FAILED = 1
 
@@ -112,7 +112,7 @@ def simulate(
         typer.Option("--reference", help="One small cell by multislice beside the fast renderer; takes minutes."),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    cluster: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:8786.")] = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Make images with known atoms: electron counts, truth, context and a picture of each field.

@@ -36,6 +36,7 @@ dose_e_per_A2: [50000, 50000]
 defects: [0.03, 0.04]       # share of the sites, for dopants together and for each kind of vacancy
 """
 SPEC_FILE = "spec.json"
+WHOLE = "truth.csv"  # written last: a field that has it is whole
 
 
 class Item(NamedTuple):
@@ -77,9 +78,10 @@ def simulate(
     Raises:
         RecordError: the folder holds fields of another specification, or cannot be written.
         SettingsError: a beam or detector outside the bank; no scheduler.
+        ClusterError: the scheduler went away, or its workers cannot do the work.
     """
     _same_spec(spec, out)
-    numbers = [number for number in range(fields) if not (out / name_of(number) / "truth.csv").is_file()]
+    numbers = [number for number in range(fields) if not (out / name_of(number) / WHOLE).is_file()]
     made, failed = 0, {}
     if numbers:
         began = time.perf_counter()
@@ -112,15 +114,16 @@ def write_field(item: Item) -> str:
     Returns:
         Why it could not be made, else "".
     """
+    folder = item.folder / name_of(item.number)
+    if (folder / WHOLE).is_file():  # by another run on this folder, or a worker that died afterwards
+        return ""
     try:
         field = make_field(item.spec, item.number, shipped_bank())
-        folder = item.folder / name_of(item.number)
         write_text(folder / "context.yaml", as_yaml(field.context))
         write_counts(folder / "image.tif", field.counts, field.pixel_A)
         with written_whole(folder / "picture.png") as part:
             part.write_bytes(picture(field))
-        # Last: a field with its truth is whole.
-        write_table(folder / "truth.csv", truth(field))
+        write_table(folder / WHOLE, truth(field))
     except EpistemError as error:
         return " ".join(str(error).split())
     return ""

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from epistem.app import shards
 from epistem.app.folder import write_folder
+from epistem.app.folder_tables import Folders, Shards, Source
+from epistem.app.records import Records
 from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, Job, finished, job_key
@@ -28,12 +31,12 @@ class BatchResult:
     """What became of the files.
 
     Attributes:
-        records: those analysed, in the order asked for.
+        records: those analysed, in the order asked for; each is read when it is asked for.
         errors: those that failed.
         reused: how many of the records were there from a run before.
     """
 
-    records: tuple[FileRecord, ...]
+    records: Sequence[FileRecord]
     errors: tuple[FileError, ...]
     reused: int
 
@@ -111,6 +114,7 @@ def run_batch(
     progress: Progress | None = None,
     known: Mapping[str, FileError] | None = None,
     stage: Callable[[str], None] = lambda what: None,
+    lean: bool = False,
 ) -> BatchResult:
     """Analyse all jobs that are not done yet, and write the folder's tables and report.
 
@@ -125,45 +129,99 @@ def run_batch(
         progress: called after each file.
         known: failures of a run before, by file, that need not be tried again.
         stage: called with what is under way, where one file after the other is worked on in this process.
+        lean: no folder an image: tables alone, in shards, for very many images; see `epistem.app.shards`.
 
     Raises:
         SettingsError: no such column, `results` cannot be made a folder, or no scheduler answers.
+        ClusterError: the scheduler went away, or its workers cannot do the work.
         RecordError: the tables or the report cannot be written.
     """
     column = check_samples(samples, by, results)
     _make_folder(results)
-    done: dict[str, FileRecord | FileError] = {}
-    waiting = []
-    for job in jobs:
-        record = finished(results, job) or (known or {}).get(job.name)
-        if record is None:
-            waiting.append(job)
+    keeper = _InShards(results, jobs) if lean else _InFolders(results)
+    failed = {job.name: error for job in jobs if (error := (known or {}).get(job.name)) is not None}
+    waiting = [job for job in jobs if not keeper.has(job) and job.name not in failed]
+    reused = len(jobs) - len(waiting) - len(failed)
+    run = _run(waiting, settings, results, workers=workers, cluster=cluster, stage=stage, lean=lean)
+    for through, outcome in enumerate(run, len(jobs) - len(waiting) + 1):
+        if isinstance(outcome, FileError):
+            failed[outcome.file] = outcome
         else:
-            done[job.name] = record
-    reused = sum(isinstance(outcome, FileRecord) for outcome in done.values())
-    for outcome in _run(waiting, settings, results, workers=workers, cluster=cluster, stage=stage):
-        done[outcome.file] = outcome
+            keeper.keep(outcome)
         if progress:
-            progress(len(done), len(jobs), outcome)
-    ordered = [done[job.name] for job in jobs]
-    records = tuple(outcome for outcome in ordered if isinstance(outcome, FileRecord))
-    errors = tuple(outcome for outcome in ordered if isinstance(outcome, FileError))
-    masks = {job.name: job.found.name for job in jobs if job.found}
+            progress(through, len(jobs), outcome)
     stage("Report of the folder")
-    write_folder(results, records, errors, settings, samples, by=column, found=masks)
+    records, source = keeper.all(jobs, failed)
+    errors = tuple(failed[job.name] for job in jobs if job.name in failed)
+    masks = {job.name: job.found.name for job in jobs if job.found}
+    write_folder(results, records, errors, settings, samples, by=column, found=masks, source=source)
     return BatchResult(records, errors, reused)
 
 
+class _InFolders:
+    """Results with a folder an image."""
+
+    def __init__(self, results: Path) -> None:
+        self.results, self.records = results, Records(results)
+        self.places: dict[str, int] = {}
+
+    def has(self, job: Job) -> bool:
+        """Whether the job was done before; its record is then kept."""
+        record = finished(self.results, job)
+        if record is not None:
+            self.keep(record)
+        return record is not None
+
+    def keep(self, record: FileRecord) -> None:
+        self.places[record.file] = self.records.add(record)
+
+    def all(self, jobs: Sequence[Job], failed: dict[str, FileError]) -> tuple[Sequence[FileRecord], Source]:
+        self.records.order(self.places[job.name] for job in jobs if job.name in self.places)
+        return self.records, Folders(self.results)
+
+
+class _InShards:
+    """Results in shards, put together now and then while more come."""
+
+    def __init__(self, results: Path, jobs: Sequence[Job]) -> None:
+        self.results, self.new = results, 0
+        self.before = shards.all_entries(results).keys() & {(job.name, job.key) for job in jobs}
+
+    def has(self, job: Job) -> bool:
+        return (job.name, job.key) in self.before
+
+    def keep(self, record: FileRecord) -> None:
+        self.new += 1
+        if self.new % shards.PER_LEVEL == 0:
+            shards.compact(self.results)
+
+    def all(self, jobs: Sequence[Job], failed: dict[str, FileError]) -> tuple[Sequence[FileRecord], Source]:
+        shards.tidy(self.results, {job.name: job.key for job in jobs})
+        records = shards.ShardRecords(self.results, jobs)
+        for job in jobs:
+            if (job.name, job.key) not in records.entries and job.name not in failed:
+                why = "another run with other settings has replaced its result; choose another --out, and run again"
+                failed[job.name] = FileError(file=job.name, kind="RecordError", why=why)
+        return records, Shards(records)
+
+
 def attempt(
-    job: Job, settings: Settings, results: Path, stage: Callable[[str], None] = lambda what: None
+    job: Job,
+    settings: Settings,
+    results: Path,
+    stage: Callable[[str], None] = lambda what: None,
+    lean: bool = False,
 ) -> FileRecord | FileError:
     """The record of a job, or why there is none; never raises for what a file can do."""
-    from epistem.app.worker import run_job
+    from epistem.app.worker import run_job, run_lean
 
     if job.refused:
         return FileError(file=job.name, kind="RecordError", why=job.refused)
+    # Another run on this folder may have come by since, or a worker that died after its last image.
+    if not lean and (there := finished(results, job)) is not None:
+        return there
     try:
-        return run_job(job, settings, results, stage)
+        return (run_lean if lean else run_job)(job, settings, results, stage)
     except EpistemError as error:
         # Reports are forwarded: the file by its name in the folder, not by where it lay on this machine.
         why = _one_line(error).replace(str(job.path), job.name)
@@ -192,6 +250,7 @@ def _run(
     workers: int | None,
     cluster: str | None,
     stage: Callable[[str], None],
+    lean: bool,
 ) -> Iterator[FileRecord | FileError]:
     if not jobs:
         return
@@ -200,9 +259,9 @@ def _run(
     wanted = workers or min(len(jobs), CPU_COUNT)
     if wanted == 1 and cluster is None:
         for job in jobs:
-            yield attempt(job, settings, results, stage)
+            yield attempt(job, settings, results, stage, lean)
         return
-    one = partial(attempt, settings=settings, results=results.resolve())
+    one = partial(attempt, settings=settings, results=results.resolve(), lean=lean)
     for job, outcome in spread(one, jobs, workers=wanted, cluster=cluster):
         # None: its worker was killed more than once, from outside or for want of memory.
         why = "its worker process died, most often for want of memory; try fewer --workers"

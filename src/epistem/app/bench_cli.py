@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epistem.app.options import Device, Json
+from epistem.app.options import Cluster, Device, Json
 from epistem.app.terminal import say
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def run(
     out: RunFolder,
     jobs: Annotated[str | None, typer.Option(help="Only these: ids, or their first digits, with commas.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Jobs side by side; one a GPU unless told.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="A running Dask scheduler, tcp://host:8786.")] = None,
+    cluster: Cluster = None,
     device: Device = None,
     models: Annotated[bool, typer.Option(help="Keep the weights, for `epistem segment`.")] = True,
     track: Annotated[bool, typer.Option("--track", help="Write to mlflow.db in the folder, too.")] = False,

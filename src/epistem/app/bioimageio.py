@@ -103,7 +103,7 @@ def run_onnx(path: Path, given: NDArray[np.float32]) -> NDArray[np.float32]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DependencyMissing("a test of the ONNX file needs onnxruntime; pip install 'epistem[lite]'") from error
+        raise DependencyMissing('a test of the ONNX file needs onnxruntime; pip install "epistem[lite]"') from error
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), quiet, providers=["CPUExecutionProvider"])
@@ -160,7 +160,7 @@ def _need_torch() -> None:
     if missing:
         raise DependencyMissing(
             f"an ONNX file is made with torch and onnx, and {' and '.join(missing)} is not here; pip install "
-            "'epistem[nets]'"
+            '"epistem[nets]"'
         )
 
 

@@ -1,5 +1,6 @@
 """The command line: `epistem analyze`, `read`, `score`, `watch`, `train`, `forecast`, `bench`, `segment`,
-`explain`, `typicality`, `atoms`, `papers`, `ask`, `reproduce`, `models`, `data`, `serve`, `formats`.
+`explain`, `typicality`, `atoms`, `papers`, `ask`, `reproduce`, `models`, `data`, `serve`, `doctor`,
+`formats`.
 
 Exit codes: 0 all good, 1 some files failed, 2 the command was wrong.
 """
@@ -22,9 +23,11 @@ from epistem.app.ask_cli import asking
 from epistem.app.atoms_cli import atoms
 from epistem.app.bench_cli import benching
 from epistem.app.data_cli import data
+from epistem.app.doctor_cli import doctor
+from epistem.app.ending import any_sign, told_by_system
 from epistem.app.forecast_cli import forecasting
 from epistem.app.models_cli import models
-from epistem.app.options import Device, Json, Workers
+from epistem.app.options import Cluster, Device, Json, Workers
 from epistem.app.papers_cli import papers
 from epistem.app.reproduce_cli import reproducing
 from epistem.app.segment_cli import explain, segment, train_segmenter
@@ -135,7 +138,11 @@ def analyze(
     seed: Seed = 0,
     settings_file: SettingsFile = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as cores unless told.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:8786.")] = None,
+    cluster: Cluster = None,
+    lean: Annotated[
+        bool,
+        typer.Option("--lean", help="For very many images: tables alone; no outlines, pictures or pages of each."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Find and measure the objects in micrographs; write tables, masks, overlays and one HTML report.
@@ -143,16 +150,25 @@ def analyze(
     A run that was stopped goes on where it was: the same command again.
     """
     from epistem.app.batch import list_files, make_jobs, run_batch
+    from epistem.app.shards import earlier_shards
     from epistem.app.store import earlier
 
     settings = _settings(context, settings_file, setting)
     listed = list_files(paths, out)
     rows = _samples(samples, [name for _, name in listed])
     jobs = make_jobs(listed, settings, samples=rows, found=found)
-    tell_earlier(earlier(out, jobs), out)
+    tell_earlier(earlier_shards(out, jobs) if lean else earlier(out, jobs), out)
     with Bar(len(jobs), quiet=as_json) as bar:
         result = run_batch(
-            jobs, settings, out, samples=rows, by=by, workers=workers, cluster=cluster, progress=bar.advance
+            jobs,
+            settings,
+            out,
+            samples=rows,
+            by=by,
+            workers=workers,
+            cluster=cluster,
+            progress=bar.advance,
+            lean=lean,
         )
     tell_batch(result, out, as_json=as_json)
     if result.errors:
@@ -263,6 +279,7 @@ app.add_typer(asking, name="ask")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 app.command()(serve)
+app.command()(doctor)
 app.command()(segment)
 app.command()(explain)
 training.command("segmenter")(train_segmenter)
@@ -355,8 +372,10 @@ def _end(parent: int, number: int, _frame: object) -> None:
 def main() -> None:
     """Run the command line; an EpistemError is a line, or one a field to correct, and exit code 2."""
     signal.signal(signal.SIGTERM, partial(_end, os.getpid()))
+    any_sign()
     try:
-        app()
+        with told_by_system():
+            app()
     except EpistemError as error:
         first, *more = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()] or [""]
         say("\n  ".join([f"epistem: {first}{':' if more else ''}", *more]))

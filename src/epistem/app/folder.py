@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.analyze import shipped_weights, versions
+from epistem.app.folder_tables import Folders, Source, images_in, write_images, write_objects
 from epistem.app.groups import AnalysedImage, compare_groups, summarize_groups
 from epistem.app.samples import Samples, column_name
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, ImageRecord
 from epistem.core import Provenance
-from epistem.report.compose import Entry, Grouping, folder_report
+from epistem.report.compose import Grouping, folder_report
 from epistem.report.document import Report, Text
 from epistem.report.export import write_table, write_text
 from epistem.report.render import render_html
@@ -33,6 +34,7 @@ def write_folder(
     *,
     by: str = "specimen",
     found: Mapping[str, str] | None = None,
+    source: Source | None = None,
 ) -> Grouping:
     """images.csv, objects.*, samples.csv, errors.csv, run.json, methods.txt, report.json and report.html.
 
@@ -44,20 +46,22 @@ def write_folder(
         samples: specimens, or None.
         by: column of the samples that makes the groups.
         found: name of the annotations by file, where they were measured instead of detecting.
+        source: of the images' results; their folders unless told.
 
     Returns:
         How the groups compare.
     """
     results.mkdir(parents=True, exist_ok=True)
-    write_table(results / "images.csv", [_image_row(record, image, samples) for record, image in _images(records)])
+    source = source or Folders(results)
+    write_images(results / "images.csv", records, samples)
     write_table(
         results / "errors.csv", {name: [getattr(e, name) for e in errors] for name in ("file", "kind", "why")}
     )
-    _write_objects(results, records, samples)
-    grouping = _groups(results, records, settings, samples, by)
+    write_objects(results, records, samples, source)
+    grouping = _groups(source, records, settings, samples, by)
     _write_groups(results / "samples.csv", grouping)
     provenance = _provenance(records, settings)
-    _write_report(results, records, errors, grouping, provenance, settings)
+    _write_report(results, records, errors, grouping, provenance, settings, source)
     run = provenance.as_dict() | {
         "settings": settings.model_dump(),
         "versions": versions(),
@@ -77,15 +81,17 @@ def _write_report(
     grouping: Grouping,
     provenance: Provenance,
     settings: Settings,
+    source: Source,
 ) -> None:
     report = folder_report(
-        (Entry(_report(results, image), f"{image.folder}/report.html") for _, image in _images(records)),
+        (source.entry(record, image) for record, image in images_in(records)),
         grouping,
         [(error.file, error.why) for error in errors],
         provenance=provenance,
         versions=versions(),
         shipped=shipped_weights(),
         title=f"{settings.object_name.capitalize()} analysis",
+        n_images=len(provenance.inputs),
     )
     write_text(results / "report.json", report.to_json())
     write_text(results / "report.html", render_html(report))
@@ -100,77 +106,12 @@ def _samples_record(samples: Samples | None, by: str) -> dict[str, Any] | None:
     return {"file": samples.path.name, "by": by, "rows": rows}
 
 
-def _said(samples: Samples | None, file: str, taken: Collection[str]) -> dict[str, str | float | None]:
-    """What the samples say of a file: the same columns for every file, None where its row says nothing.
-
-    A name that is taken by a column of ours gets a prefix: `count` becomes `sample_count`.
-    """
-    row = samples.row_for(file) if samples else None
-    known = row.known() if row else {}
-    names = samples.columns[1:] if samples else ()
-    return {f"sample_{name}" if name in taken else name: known.get(name) for name in names}
-
-
-def _images(records: Sequence[FileRecord]) -> Iterator[tuple[FileRecord, ImageRecord]]:
-    return ((record, image) for record in records for image in record.images)
-
-
-def _report(results: Path, image: ImageRecord) -> Report:
-    return Report.from_json((results / image.folder / "report.json").read_text("utf-8"))
-
-
-def _image_row(record: FileRecord, image: ImageRecord, samples: Samples | None) -> dict[str, object]:
-    row: dict[str, object] = {
-        "image": image.name,
-        "file": record.file,
-        "axis": image.axis,
-        "slice": image.slice,
-        "specimen": record.specimen,
-    }
-    numbers: dict[str, object] = {
-        "rows": image.shape[0],
-        "columns": image.shape[1],
-        "row_nm": image.row_nm,
-        "col_nm": image.col_nm,
-    }
-    for name, quantity in image.quantities.items():
-        numbers |= {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
-    for name in ("f1", "precision", "recall"):
-        one = image.expected.get(name)
-        low, value, high = (one.low, one.value, one.high) if one else (None, None, None)
-        numbers |= {f"expected_{name}": value, f"expected_{name}_low": low, f"expected_{name}_high": high}
-    numbers |= {"typicality": image.typicality, "verdict": image.verdict, "reasons": " | ".join(image.reasons)}
-    numbers["warnings"] = " | ".join(image.warnings)
-    return row | _said(samples, record.file, {*row, *numbers}) | numbers
-
-
-def _write_objects(results: Path, records: Sequence[FileRecord], samples: Samples | None) -> None:
-    """All objects of all images in one table; images without one are in images.csv."""
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    own = ("image", "slice", "specimen")
-    first = dict.fromkeys(own)
-    tables = []
-    for record, image in _images(records):
-        table = pq.read_table(results / image.folder / "objects.parquet").to_pandas()
-        if len(table):
-            said = _said(samples, record.file, {*own, *table})
-            tables.append(table.assign(image=image.name, slice=image.slice, specimen=record.specimen, **said))
-            first |= dict.fromkeys(said)
-    everything = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({name: [] for name in first})
-    names = dict.fromkeys([*first, *map(str, everything.columns)])
-    ordered = {name: everything[name].to_numpy() for name in names}
-    for suffix in (".csv", ".parquet"):
-        write_table(results / f"objects{suffix}", ordered)
-
-
 def _groups(
-    results: Path, records: Sequence[FileRecord], settings: Settings, samples: Samples | None, by: str
+    source: Source, records: Sequence[FileRecord], settings: Settings, samples: Samples | None, by: str
 ) -> Grouping:
     if samples is None:
         return Grouping()
-    images = [_analysed(results, record, image, samples) for record, image in _images(records)]
+    images = [_analysed(source, record, image, samples) for record, image in images_in(records)]
     grouped = [image for image in images if by in image.extra or (by == "specimen" and image.specimen)]
     return Grouping(
         summarize_groups(grouped, by=by, coverage=settings.coverage),
@@ -181,13 +122,11 @@ def _groups(
     )
 
 
-def _analysed(results: Path, record: FileRecord, image: ImageRecord, samples: Samples) -> AnalysedImage:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(results / image.folder / "objects.parquet").to_pandas()
+def _analysed(source: Source, record: FileRecord, image: ImageRecord, samples: Samples) -> AnalysedImage:
+    table = source.objects(record, image).to_pandas()
     sizes = np.empty(0)
     if "equivalent_diameter_nm" in table:
-        whole = ~(table["touches_edge"] | table["touches_invalid"])
+        whole = ~(table["touches_edge"].astype(bool) | table["touches_invalid"].astype(bool))
         sizes = table.loc[whole, "equivalent_diameter_nm"].to_numpy(float)
     row = samples.row_for(record.file)
 
@@ -233,17 +172,22 @@ def _group_row(group: GroupSummary, grouping: Grouping) -> dict[str, object]:
 
 def _provenance(records: Sequence[FileRecord], settings: Settings) -> Provenance:
     """Of the run: maker, weights and detector settings as far as they are the same for all images."""
-    images = [image for _, image in _images(records)]
-    makers = {image.maker for image in images}
-    weights = {image.weights for image in images}
-    first = images[0].detector_settings if images else {}
-    shared = {k: v for k, v in first.items() if all(image.detector_settings.get(k) == v for image in images)}
+    makers: set[str] = set()
+    weights: set[str | None] = set()
+    inputs: list[str] = []
+    shared: dict[str, Any] | None = None
+    for _, image in images_in(records):
+        makers.add(image.maker)
+        weights.add(image.weights)
+        inputs.append(image.id)
+        own = image.detector_settings
+        shared = own if shared is None else {k: v for k, v in shared.items() if own.get(k) == v}
     analysis = settings.model_dump(exclude={"detector", "detector_settings"}, exclude_none=True)
     return Provenance(
         maker=makers.pop() if len(makers) == 1 else f"detector {settings.detector}",
         version=__version__,
-        settings={"detector": shared, "analysis": analysis},
-        inputs=tuple(image.id for image in images),
+        settings={"detector": shared or {}, "analysis": analysis},
+        inputs=tuple(inputs),
         weights=weights.pop() if len(weights) == 1 else None,
         seed=settings.seed,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.forecast_plan import Plan, Trial
-from epistem.app.train_spec import Told, train_from_spec
-from epistem.core import Detector, Instances, SettingsError
+from epistem.app.train_spec import Silent, Told, train_from_spec
+from epistem.core import Detector, EpistemError, Instances, SettingsError, TrainingError
+from epistem.core.cluster import spread
 from epistem.detect import make_detector, weights_hash
 from epistem.detect.calibrate import ASKED, LabelledField, saved_field
 from epistem.nets import runs
@@ -37,26 +39,31 @@ class _Means(NamedTuple):
     device: str | None
     workers: int
     backgrounds: Backgrounds | None
+    cluster: str | None = None
 
 
 def make_cases(
-    plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1,
+    plan: Plan, out: Path, *, told: Told, device: str | None = None, workers: int = 1, cluster: str | None = None,
     backgrounds: Backgrounds | None = None,
 ) -> Cases:  # fmt: skip
     """Every case of the plan, also as parquet in `out`; goes on where a run before was stopped.
+
+    Trainings, and then trials, are made side by side where there are more workers than one; the cases are the same.
 
     Args:
         plan: what is trained and tried.
         out: folder of everything: `detectors/`, `fields/`, `parts/` and the tables.
         told: is told how far it is.
         device: for training and Mask R-CNNs; a GPU where there is one if None.
-        workers: processes that make fields, and samples.
+        workers: processes for trainings and trials; where one is left they make its fields, and samples.
+        cluster: address of a running Dask scheduler instead, "tcp://host:8786"; it must see the same files.
         backgrounds: recorded cavity-free fields, for trials on these.
 
     Raises:
-        SettingsError: the plan wants recorded fields, and none are given.
-        TrainingError: a training cannot go on, and what was reached is kept; or `out` holds cases of another plan or
-            of other weights.
+        SettingsError: the plan wants recorded fields, and none are given; or no scheduler answers.
+        ClusterError: the scheduler went away, or its workers cannot do the work.
+        TrainingError: a training or a trial cannot go on, and what was reached is kept; or `out` holds cases of
+            another plan or of other weights.
         RecordError: something cannot be written, or what lies there is damaged.
     """
     if backgrounds is None and any(trial.recipe.on_backgrounds for trial in plan.trials):
@@ -65,7 +72,7 @@ def make_cases(
             "[backgrounds], such as scripts/shipped/cavity-dense.toml of a checkout"
         )
     with runs.claimed(out, _plain(plan, backgrounds)):
-        return _made(plan, out, _Means(told, device, workers, backgrounds))
+        return _made(plan, out, _Means(told, device, workers, backgrounds, cluster))
 
 
 def _plain(plan: Plan, backgrounds: Backgrounds | None) -> dict[str, Any]:
@@ -83,19 +90,63 @@ def _hashes(backgrounds: Backgrounds | None) -> dict[str, str]:
 
 
 def _made(plan: Plan, out: Path, means: _Means) -> Cases:
-    for name in plan.detectors:
-        trained(plan, name, out, told=means.told, device=means.device, workers=means.workers)
-    parts = []
-    for number, trial in enumerate(plan.trials):
-        folder = out / "parts" / f"{number:02d}"
-        if not (folder / "images.parquet").exists():
-            gather(_tried(plan, trial, number, out, means), {}).save(folder)
-        parts.append(Cases.load(folder))
-    tables = joined(parts)
+    _each(train_part, "Trainings", list(plan.detectors), plan, out, means)
+    numbers = range(len(plan.trials))
+    missing = [number for number in numbers if not (_part(out, number) / "images.parquet").exists()]
+    _each(try_part, "Trials", missing, plan, out, means)
+    tables = joined([Cases.load(_part(out, number)) for number in numbers])
     about = _about(plan, out) | {"backgrounds": _hashes(means.backgrounds)}
     cases = Cases(tables.images, tables.objects, about)
     cases.save(out)
     return cases
+
+
+def _part(out: Path, number: int) -> Path:
+    return out / "parts" / f"{number:02d}"
+
+
+def _each(
+    make: Callable[[Plan, Path, Any, _Means], None], what: str, names: Sequence[Any], plan: Plan, out: Path,
+    means: _Means,
+) -> None:  # fmt: skip
+    """Every part of one kind, here or side by side."""
+    if means.cluster is None and (means.workers <= 1 or len(names) < 2):
+        for name in names:
+            make(plan, out, name, means)
+        return
+    # A worker may start no processes of its own, and has nobody to tell.
+    one = partial(_outcome, make, plan, out.resolve(), means._replace(told=Silent(), workers=0, cluster=None))
+    failed = []
+    workers = min(means.workers, len(names))
+    for done, (name, why) in enumerate(spread(one, names, workers=workers, cluster=means.cluster), 1):
+        if why != "":
+            failed.append(f"{name}: {why or 'its worker died twice, most often for want of memory'}")
+        means.told.part(what, done, len(names))
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(names)} {what.lower()} were not made, the others are kept: {'; '.join(failed)}"
+        )
+
+
+def _outcome(make: Callable[[Plan, Path, Any, _Means], None], plan: Plan, out: Path, means: _Means, name: Any) -> str:
+    """Why a part could not be made, else ""."""
+    try:
+        make(plan, out, name, means)
+    except EpistemError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+def train_part(plan: Plan, out: Path, name: str, means: _Means) -> None:
+    """One detector, unless it is there."""
+    trained(plan, name, out, told=means.told, device=means.device, workers=means.workers)
+
+
+def try_part(plan: Plan, out: Path, number: int, means: _Means) -> None:
+    """The cases of one trial, unless they are there."""
+    folder = _part(out, number)
+    if not (folder / "images.parquet").exists():
+        gather(_tried(plan, plan.trials[number], number, out, means), {}).save(folder)
 
 
 def trained(plan: Plan, name: str, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Weights:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epistem.app.options import Device, Json, Workers
+from epistem.app.options import Cluster, Device, Json
 from epistem.app.terminal import say
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ Truth = Annotated[Path | None, typer.Argument(help="With detections: what is tru
 Found = Annotated[
     Path, typer.Argument(help="Detections with scores: COCO, a table…, or a results folder of analyze.")
 ]
-Model = Annotated[Path, typer.Option("--model", help="The fitted forecast, .skops, or shipped.")]
+Model = Annotated[Path, typer.Option("--model", help="The fitted forecast, .npz, or shipped.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images, whose noise and sharpness tell more.")]
 MinScore = Annotated[float, typer.Option(help="Objects with a lower score are left out, 0 to 1.")]
 Detector = Annotated[str | None, typer.Option(help="Who found the objects; another than the fitted one is refused.")]
@@ -65,7 +65,8 @@ def cases(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for detectors, images and cases.")],
     plan: Annotated[PlanName, typer.Option(help="What the cases are made of.")] = PlanName.shipped,
     device: Device = None,
-    workers: Workers = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for trainings and trials, fields and samples.")] = 1,
+    cluster: Cluster = None,
     spec: Annotated[
         Path | None, typer.Option(help="TOML of a training whose recorded backgrounds the plan uses.")
     ] = None,
@@ -82,7 +83,10 @@ def cases(
 
     recorded = _recorded(spec)
     with Words(quiet=as_json) as words, words.stoppable(lambda: f"what was made is kept in {out}"):
-        made = make_cases(PLANS[plan.value](), out, told=words, device=device, workers=workers, backgrounds=recorded)
+        made = make_cases(
+            PLANS[plan.value](), out, told=words, device=device, workers=workers, cluster=cluster,
+            backgrounds=recorded,
+        )  # fmt: skip
     if as_json:
         print_json({"cases": str(out), "images": len(made), "objects": len(made.objects)})
     else:
@@ -102,7 +106,7 @@ def fit(
     source: Source,
     truth: Truth = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The fitted forecast, .skops.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The fitted forecast, .npz.")],
     images: Images = None,
     detector: Detector = None,
     weights: Weights = None,
@@ -187,7 +191,7 @@ def evaluate(
     source: Source,
     truth: Truth = None,
     *,
-    model: Annotated[Path | None, typer.Option(help="A fitted forecast, .skops.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A fitted forecast, .npz.")] = None,
     protocol: Annotated[
         Protocol | None, typer.Option(help="Instead: fit inside folds, and leave this out in turn.")
     ] = None,
@@ -295,7 +299,7 @@ def _model(path: Path) -> Path:
     from epistem.detect import DEFAULT
     from epistem.trust.model import SHIPPED
 
-    return SHIPPED / f"{DEFAULT}.skops" if str(path) == "shipped" and not path.exists() else path
+    return SHIPPED / f"{DEFAULT}.npz" if str(path) == "shipped" and not path.exists() else path
 
 
 def _doubted(told: Told, why: str) -> Told:

@@ -16,6 +16,7 @@ from epistem.imaging.read import SUFFIXES
 
 REQUIRED = ("image", "specimen")
 NUMBERS = ("thickness_nm", "thickness_error_nm")
+_TOLD = 200  # letters of a header that is none
 EXAMPLE = "image,specimen,thickness_nm,thickness_error_nm"
 # 007 is a name, so a whole column is text where one cell is written so.
 NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -176,6 +177,8 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     for name in REQUIRED:
         if name not in header:
             there = ", ".join(cell for cell in cells if cell.strip()) or "nothing"
+            if len(there) > _TOLD:
+                there = f"{there[:_TOLD]}…"
             raise RecordError(f"{path}, line 1: wanted a column {name!r}, there is {there}; begin with {EXAMPLE}")
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:

@@ -9,9 +9,11 @@
     ├── samples.csv                   one row a specimen, where samples were given
     ├── errors.csv                    one row a file that failed, and why
     ├── methods.txt, run.json         how it was made
+    ├── shards/                       with --lean, instead of images/: see app/shards.py
     └── images/<path as in the folder>/
         ├── result.json               written last: its key says that the rest is whole
-        └── objects.*, overlay.png, labels.tif, rois.zip, …   (in one folder a slice for a series)
+        ├── objects.*, overlay.png, labels.tif, rois.zip, …   (in one folder a slice for a series)
+        └── labels.ome.zarr       of a series: its label images as one stack, where zarr is installed
 """
 
 from __future__ import annotations
@@ -36,8 +38,11 @@ class ImageRecord(BaseModel):
     Attributes:
         name: file, with the slice in brackets where it is of a series.
         axis, slice: which image of its series it is, counted from 0; None for a single image.
-        folder: where its files lie, relative to the results folder.
+        folder: where its files lie, relative to the results folder; "" where it has none.
         id: hash of the pixels.
+        row_nm, col_nm, scale_source: pixel size and who says so.
+        noun: what one object is called.
+        foil: thickness of the foil and its standard error [nm].
         n_objects: how many were found.
         quantities: by name.
         expected: F1, precision and recall, by name, where a forecast covers the detector.
@@ -59,6 +64,9 @@ class ImageRecord(BaseModel):
     shape: tuple[int, int]
     row_nm: float | None
     col_nm: float | None
+    scale_source: str | None = None
+    foil: tuple[float | None, float | None] = (None, None)
+    noun: str = "object"
     n_objects: int
     quantities: dict[str, Quantity]
     expected: dict[str, Quantity] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STOPPED = 130
 _STAGE_S = 10.0
 _TOLD = 20  # images named on the terminal
+_WARNED = 200  # images whose warnings are told there
 
 
 def tell_earlier(before: Earlier, out: Path) -> None:
@@ -29,7 +30,7 @@ def tell_earlier(before: Earlier, out: Path) -> None:
     told = (
         (before.kept, "kept"),
         (before.replaced, "replaced, as the image, the settings or the version differ"),
-        (before.left, f"not asked for now: in {out / 'images'}, not in the tables"),
+        (before.left, f"not asked for now: they stay in {out}, not in the tables"),
     )
     parts = [f"{counted(n, 'file')} {what}" for n, what in told if n]
     if parts:
@@ -38,9 +39,8 @@ def tell_earlier(before: Earlier, out: Path) -> None:
 
 def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
     """What was found, what failed, where to look."""
-    images = [image for record in result.records for image in record.images]
-    n_objects = sum(image.n_objects for image in images)
     if as_json:
+        images = [image for record in result.records for image in record.images]
         told = {
             "out": str(out),
             "images": [image.model_dump() for image in images],
@@ -51,32 +51,50 @@ def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
         return
     for error in result.errors:
         say(f"{error.file}: {error.why}")
-    for image in images:
-        for warning in image.warnings:
-            say(f"{image.name}: {warning}")
-    _tell_trust(images)
+    n_images, n_objects = _tell_images(image for record in result.records for image in record.images)
     before = f" ({result.reused} of the files were done before)" if result.reused else ""
     failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
-    found = sentence(f"{counted(n_objects, 'object')} in {counted(len(images), 'image')}")
+    found = sentence(f"{counted(n_objects, 'object')} in {counted(n_images, 'image')}")
+    if n_objects and not (out / "objects.csv").exists():
+        say("The objects are in objects.parquet alone: they are more rows than a spreadsheet takes.")
     print(f"{found}{before}{failed}.\nReport: {out / 'report.html'}")
 
 
-def _tell_trust(images: Sequence[ImageRecord]) -> None:
-    """Expected F1 and verdict of each image, those to look at with their reasons; nothing where none is forecast."""
-    if not any(image.expected or image.verdict for image in images):
-        return
-    for image in images[:_TOLD]:
-        f1 = image.expected.get("f1")
-        expected = "unscored" if f1 is None else f"expected F1 {f1.value:.2f} ({f1.low:.2f} to {f1.high:.2f})"
-        print(f"{image.name}: {image.n_objects} found, {expected}, {image.verdict or 'no verdict'}")
-        if image.verdict != "accept":
-            for reason in image.reasons:
-                print(f"  {reason}")
-    if len(images) > _TOLD:
-        print(f"… and {counted(len(images) - _TOLD, 'more image')}, in images.csv")
-    counts = Counter(image.verdict or "no verdict" for image in images)
-    if len(images) > 1:
+def _tell_images(images: Iterable[ImageRecord]) -> tuple[int, int]:
+    """Warnings, expected F1 and verdict of the first images, those to look at with their reasons.
+
+    Returns:
+        How many images, and how many objects in them.
+    """
+    lines: list[str] = []
+    counts: Counter[str] = Counter()
+    n_images = n_objects = n_warned = 0
+    forecast = False
+    for n_images, image in enumerate(images, 1):
+        n_objects += image.n_objects
+        counts[image.verdict or "no verdict"] += 1
+        forecast = forecast or bool(image.expected or image.verdict)
+        n_warned += bool(image.warnings)
+        for warning in image.warnings if n_warned <= _WARNED else ():
+            say(f"{image.name}: {warning}")
+        if n_images <= _TOLD:
+            lines += _trust_lines(image)
+    if n_warned > _WARNED:
+        say(f"… and warnings for {counted(n_warned - _WARNED, 'more image')}, in images.csv")
+    if forecast:
+        print("\n".join(lines))
+    if forecast and n_images > _TOLD:
+        print(f"… and {counted(n_images - _TOLD, 'more image')}, in images.csv")
+    if forecast and n_images > 1:
         print("Verdicts: " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))
+    return n_images, n_objects
+
+
+def _trust_lines(image: ImageRecord) -> list[str]:
+    f1 = image.expected.get("f1")
+    expected = "unscored" if f1 is None else f"expected F1 {f1.value:.2f} ({f1.low:.2f} to {f1.high:.2f})"
+    line = f"{image.name}: {image.n_objects} found, {expected}, {image.verdict or 'no verdict'}"
+    return [line, *(f"  {reason}" for reason in image.reasons if image.verdict != "accept")]
 
 
 def facts_of(image: Micrograph | MicrographSeries) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def need_torch() -> None:
     """Raises DependencyMissing where no network can be trained."""
     missing = [name for name in ("torch", "timm", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
-        raise DependencyMissing(f"training needs {', '.join(missing)}; pip install 'epistem[nets]'")
+        raise DependencyMissing(f'training needs {", ".join(missing)}; pip install "epistem[nets]"')
 
 
 def _kept(out: Path) -> str:

@@ -43,6 +43,14 @@ class Told(Protocol):
     def say(self, text: str) -> None: ...
 
 
+class Silent:
+    """Where nobody is told."""
+
+    def part(self, what: str, done: int, of: int) -> None: ...
+    def step(self, step: Step, of: int) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
 def train_from_spec(
     spec: DetectorSpec, out: Path, *, told: Told, device: str | None = None, workers: int = 1
 ) -> Weights:

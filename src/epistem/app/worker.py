@@ -6,13 +6,23 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from epistem.app.analyze import Analysis, Finder, analyze, noise_words, shipped_weights, versions
+from epistem.app.analyze import (
+    Analysis,
+    Finder,
+    analyze_image,
+    images_of,
+    noise_words,
+    shipped_weights,
+    versions,
+)
 from epistem.app.settings import Settings
+from epistem.app.shards import write_shard
 from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
-from epistem.report.compose import single_report
+from epistem.report.compose import foil_of, single_report
 from epistem.report.export import (
+    arrow_column,
     columns_of,
     write_coco,
     write_geojson,
@@ -24,8 +34,10 @@ from epistem.report.export import (
     written_whole,
 )
 from epistem.report.fiji import write_micrograph
+from epistem.report.label_stack import label_stack
 from epistem.report.overlay import overlay_png
 from epistem.report.render import render_html
+from epistem.report.sections import noun_of
 from epistem.report.words import counted
 
 # label, file name: what lies beside the page of each image
@@ -40,7 +52,7 @@ EXPORTS = (
     ("Image for Fiji", "image.tif"),
     ("Overlay", "overlay.png"),
 )
-
+LABELS = "labels.ome.zarr"
 
 Stage = Callable[[str], None]
 
@@ -62,27 +74,70 @@ def run_job(
     Raises:
         EpistemError: the file cannot be read, or the results cannot be written.
     """
-    if job.thickness_nm is not None:
-        thickness = {"thickness_nm": job.thickness_nm, "thickness_error_nm": job.thickness_error_nm}
-        settings = settings.model_copy(update=thickness)
+    settings = _of_job(settings, job)
     folder = folder_of(results, job.name)
     # While it is being made anew the folder must not count as whole.
     (folder / RESULT).unlink(missing_ok=True)
-    for old in folder.glob("[0-9]*"):
-        if old.name.isdigit() and old.is_dir():  # slices of the run before
-            shutil.rmtree(old)
     stage(f"{job.name}: looking for objects")
-    analyses = analyze(job.path, settings, find=_loader(job) or find)
+    looker = _loader(job) or find or settings.looker()
+    images = images_of(job.path, settings)
     records = []
-    for analysis in analyses:
-        place = analysis.micrograph.slice
-        inside = folder if place is None else folder / f"{place.position:04d}"
-        each(analysis)
-        write_image(analysis, inside, lambda what: stage(f"{job.name}: {what}"))
-        records.append(_record(analysis, inside.relative_to(results)))
+    with label_stack(folder / LABELS, len(images)) as add_labels:
+        for micrograph in images:
+            analysis = analyze_image(micrograph, settings, looker)
+            place = micrograph.slice
+            inside = folder if place is None else folder / f"{place.position:04d}"
+            each(analysis)
+            write_image(analysis, inside, lambda what: stage(f"{job.name}: {what}"))
+            add_labels(analysis.found, micrograph)
+            records.append(record_of(analysis, inside.relative_to(results).as_posix()))
+    _remove_others(folder, len(images) if records[0].slice is not None else 0)
     record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
     write_text(folder / RESULT, record.model_dump_json(indent=1))
     return record
+
+
+def run_lean(job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None) -> FileRecord:
+    """Analyse one file, and write its objects and its record as one shard: no picture, no outline, no page.
+
+    Raises:
+        EpistemError: the file cannot be read, or the shard cannot be written.
+    """
+    import pyarrow as pa
+
+    settings = _of_job(settings, job)
+    stage(f"{job.name}: looking for objects")
+    looker = _loader(job) or settings.looker()
+    records, tables = [], []
+    for micrograph in images_of(job.path, settings):
+        analysis = analyze_image(micrograph, settings, looker)
+        records.append(record_of(analysis, ""))
+        columns = columns_of(analysis.found)
+        n = len(analysis.found)
+        place = micrograph.slice
+        own = {"file": job.name, "key": job.key, "image": micrograph.name}
+        first = {name: pa.array([value] * n, pa.string()) for name, value in own.items()}
+        first["slice"] = pa.array([place.position if place else None] * n, pa.int64())
+        first["specimen"] = pa.array([job.specimen] * n, pa.string())
+        tables.append(pa.table(first | {name: arrow_column(name, column) for name, column in columns.items()}))
+    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
+    write_shard(results, record, tables)
+    return record
+
+
+def _of_job(settings: Settings, job: Job) -> Settings:
+    """The settings with the thickness that the samples give for the file."""
+    if job.thickness_nm is None:
+        return settings
+    thickness = {"thickness_nm": job.thickness_nm, "thickness_error_nm": job.thickness_error_nm}
+    return settings.model_copy(update=thickness)
+
+
+def _remove_others(folder: Path, n: int) -> None:
+    """Slices that a run before had and this one has not; last, so that another run of the same command loses none."""
+    for old in folder.glob("[0-9]*"):
+        if old.name.isdigit() and int(old.name) >= n and old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: None) -> None:
@@ -122,18 +177,27 @@ def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: No
     write_text(folder / "report.html", render_html(report))
 
 
-def _record(analysis: Analysis, folder: Path) -> ImageRecord:
+def record_of(analysis: Analysis, folder: str) -> ImageRecord:
+    """What the tables of all images take of one.
+
+    Args:
+        analysis: of the image.
+        folder: of its files, relative to the results; "" where it has none.
+    """
     micrograph = analysis.micrograph
     scale, place = micrograph.calibration, micrograph.slice
     return ImageRecord(
         name=micrograph.name,
         axis=place.axis if place else None,
         slice=place.position if place else None,
-        folder=folder.as_posix(),
+        folder=folder,
         id=micrograph.id,
         shape=micrograph.shape,
         row_nm=scale.row_nm if scale else None,
         col_nm=scale.col_nm if scale else None,
+        scale_source=scale.source if scale else None,
+        foil=foil_of(micrograph, analysis.provenance.settings),
+        noun=noun_of(analysis.found.classes),
         n_objects=len(analysis.found),
         quantities=dict(analysis.quantities),
         expected=_expected(analysis.reliability),

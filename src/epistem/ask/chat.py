@@ -222,7 +222,7 @@ def _openai() -> Any:
     try:
         import openai
     except ImportError as error:
-        raise DependencyMissing("an endpoint is asked by the openai client; pip install 'epistem[ask]'") from error
+        raise DependencyMissing('an endpoint is asked by the openai client; pip install "epistem[ask]"') from error
     return openai
 
 

@@ -127,7 +127,7 @@ def _paper(xml: Path, root: ElementTree.Element, told: Mapping[str, Any]) -> Pap
     facts: dict[str, Any] = {
         "doi": doi,
         "title": _text(meta.find(".//article-title")) or None,
-        "year": min((int(year) for year in years if year.isdigit()), default=None),
+        "year": min((int(year) for year in years if year.isdecimal()), default=None),
         "publisher": _text(publisher) or publisher_of(doi),
         "licence": licence_in(links) or licence_in(_text(licence)),
         "keywords": tuple(_text(one) for one in meta.findall(".//kwd")) or keywords_in(_text(meta)),
@@ -199,4 +199,7 @@ def _picture(folder: Path, name: str) -> Image.Image | str:
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    return next((path for ending in _ENDINGS if name and (path := folder / (name + ending)).is_file()), None)
+    try:
+        return next((path for ending in _ENDINGS if name and (path := folder / (name + ending)).is_file()), None)
+    except OSError:  # longer than a name may be
+        return None

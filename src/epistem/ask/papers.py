@@ -255,7 +255,8 @@ def _write_whole(path: Path, content: bytes) -> None:
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise RecordError(f"cannot write {path}: {error.strerror or error}") from None
+        why = f"cannot write {path}: {error.strerror or error}; make room or choose another --out"
+        raise RecordError(why) from None
 
 
 def _spread(

@@ -253,7 +253,7 @@ def supercell(host: Host, repeat: tuple[int, int] = (4, 2)) -> Any:
     try:
         import ase
     except ImportError as error:
-        raise DependencyMissing("building crystals for multislice needs ase; pip install 'epistem[atoms]'") from error
+        raise DependencyMissing('building crystals for multislice needs ase; pip install "epistem[atoms]"') from error
     a, half = host.a_A, host.thickness_A / 2
     high = a * np.sqrt(3)
     cell = [(0, 0), (a / 2, high / 2)]

@@ -216,7 +216,7 @@ def _abtem() -> Iterator[Any]:
     try:
         import abtem
     except ImportError as error:
-        raise DependencyMissing("multislice needs abTEM; pip install 'epistem[atoms]'") from error
+        raise DependencyMissing('multislice needs abTEM; pip install "epistem[atoms]"') from error
     with (
         warnings.catch_warnings(),
         abtem.config.set({"diagnostics.progress_bar": False, "diagnostics.task_progress": False}),

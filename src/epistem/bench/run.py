@@ -81,6 +81,7 @@ def run_plan(
     Raises:
         UnknownName: no such job.
         SettingsError: no scheduler answers.
+        ClusterError: the scheduler went away, or its workers cannot do the work.
         RecordError: the folder cannot be written to.
     """
     asked = plan.jobs if jobs is None else [plan.job(one) for one in jobs]

@@ -24,7 +24,7 @@ class Tracker:
         try:
             import mlflow
         except ImportError as error:
-            raise DependencyMissing("--track needs MLflow; pip install 'epistem[track]', or leave it out") from error
+            raise DependencyMissing('--track needs MLflow; pip install "epistem[track]", or leave it out') from error
         self.mlflow: Any = mlflow
         self.run = run
         run.mkdir(parents=True, exist_ok=True)

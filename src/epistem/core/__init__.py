@@ -2,6 +2,7 @@
 
 from epistem.core.errors import (
     CalibrationMissing,
+    ClusterError,
     DependencyMissing,
     EpistemError,
     NotAnImage,
@@ -25,6 +26,7 @@ __all__ = [
     "Calibration",
     "CalibrationMissing",
     "ChatModel",
+    "ClusterError",
     "Context",
     "DependencyMissing",
     "Detector",

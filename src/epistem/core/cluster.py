@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import connection, current_process, get_context
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from epistem.core.errors import SettingsError
+from epistem import __version__
+from epistem.core.errors import ClusterError, SettingsError
 
 CONNECT_S = 10.0  # how long a scheduler may take to answer [s]
+LOOK_S = 1.0  # between two questions how many workers there are [s]
+GONE = "the connection to the Dask scheduler is lost"
 TRIES = 2
 _NAME = "epistem worker "
+_log = logging.getLogger(__name__)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Item = TypeVar("Item")
@@ -36,6 +43,7 @@ def spread(
 
     Raises:
         SettingsError: no scheduler answers.
+        ClusterError: it went away while items were under way, or a worker has another epistem, or not all of it.
     """
     if cluster is None:
         yield from _on_cores(function, items, workers)
@@ -147,30 +155,81 @@ def _one_thread() -> Iterator[None]:
 def _on_scheduler(
     client: Any, function: Callable[[Item], Outcome], items: Iterable[Item]
 ) -> Iterator[tuple[Item, Outcome | None]]:
-    from distributed import CancelledError, as_completed
-    from distributed.scheduler import KilledWorker
-
     rest = iter(items)
     under_way: dict[Any, Item] = {}
-    stream = as_completed()
+    ended: SimpleQueue[Any] = SimpleQueue()
+    room = _Room(client)
 
-    def submit(n: int) -> None:
-        for item in islice(rest, n):
-            future = client.submit(function, item, pure=False, retries=1)
+    def submit() -> None:
+        for item in islice(rest, max(0, room.now() - len(under_way))):
+            future = client.submit(_of_one_version, function, item, __version__, pure=False)
             under_way[future.key] = item
-            stream.add(future)
+            future.add_done_callback(ended.put)
 
-    # A bounded number under way: a million items would fill the scheduler.
-    submit(4 * max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
-    for future in stream:
-        item = under_way.pop(future.key)
-        try:
-            # Not by its status: an outcome that was lost with the worker that held it is made again.
-            outcome = future.result()
-        except (KilledWorker, CancelledError):
-            outcome = None
-        yield item, outcome
-        submit(1)
+    submit()
+    while under_way:
+        futures = _those_ended(ended)
+        done = [under_way.pop(future.key) for future in futures]
+        submit()  # before the outcomes are fetched: their workers would wait meanwhile
+        yield from zip(done, _outcomes(client, futures), strict=True)
+
+
+def _those_ended(ended: SimpleQueue[Any]) -> list[Any]:
+    """All that have, after the first or a second."""
+    futures = []
+    with contextlib.suppress(Empty):
+        futures.append(ended.get(timeout=LOOK_S))
+        while True:
+            futures.append(ended.get_nowait())
+    return futures
+
+
+def _outcomes(client: Any, futures: list[Any]) -> list[Any]:
+    """One question for all of them, as it is the questions that bound how many workers are of use."""
+    from distributed import CancelledError
+    from distributed.comm.core import CommClosedError
+    from distributed.scheduler import KilledWorker
+
+    try:
+        # Not by their status: an outcome that was lost with the worker that held it is made again.
+        return list(client.gather(futures))
+    except KilledWorker:
+        # Of one, and it is not said of which.
+        return [None] if len(futures) == 1 else [one for each in futures for one in _outcomes(client, [each])]
+    except (CancelledError, CommClosedError) as error:
+        raise ClusterError(f"{GONE}; start it, and run the same again: what is done stays done") from error
+    except ImportError as error:
+        raise ClusterError(f"a worker of the cluster lacks what this needs ({error}); install it there") from error
+
+
+class _Room:
+    """How many items may be under way: one a thread.
+
+    One more would wait at a busy worker, and Dask blames a worker's death on all that wait there: with four a worker
+    an image that kills its worker took neighbours along. Asked for again and again, as a queue starts workers late.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._threads, self._asked = client, 0, -LOOK_S
+        self._told = False
+
+    def now(self) -> int:
+        if time.monotonic() - self._asked >= LOOK_S:
+            # A scheduler that does not answer is seen by what it had: those futures are cancelled.
+            with contextlib.suppress(OSError, TimeoutError):
+                self._threads = sum(self._client.nthreads().values())
+            if not self._threads and not self._told:
+                _log.warning("The scheduler has no worker yet; waiting for one.")
+                self._told = True
+            self._asked = time.monotonic()
+        return max(1, self._threads)
+
+
+def _of_one_version(function: Callable[[Item], Outcome], item: Item, wanted: str) -> Outcome:
+    """The function of the item, on a worker that has the version of epistem that the results are to be of."""
+    if wanted != __version__:
+        raise ImportError(f"epistem {wanted} is wanted, and it has {__version__}")
+    return function(item)
 
 
 @contextmanager

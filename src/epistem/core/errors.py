@@ -10,6 +10,7 @@
     ├── SettingsError          a setting outside what is meaningful
     │   └── UnknownName        no entry of that name in a table
     ├── DependencyMissing      the extra that brings a library is not installed
+    ├── ClusterError           a scheduler that went away, or workers that cannot do the work
     ├── TrainingError          a network that cannot be trained on, or a run that cannot go on
     └── RecordError            a file of results, masks or samples that does not hold what it should
 
@@ -49,6 +50,10 @@ class UnknownName(SettingsError):
 
 class DependencyMissing(EpistemError, ImportError):
     """A library that only an extra installs is not there."""
+
+
+class ClusterError(EpistemError):
+    """Other machines cannot go on with the work; what is done stays done."""
 
 
 class TrainingError(EpistemError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, overload
@@ -182,11 +182,36 @@ class Micrograph:
 
 
 @dataclass(frozen=True, eq=False)
+class Unread(Sequence[Micrograph]):
+    """Images of a stack that is larger than memory: each is read when it is asked for, and not kept.
+
+    Attributes:
+        read: the image at a place in the file, from 0.
+        places: those that are meant, in order.
+    """
+
+    read: Callable[[int], Micrograph]
+    places: range
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Micrograph: ...
+    @overload
+    def __getitem__(self, index: slice) -> Unread: ...
+    def __getitem__(self, index: int | slice) -> Micrograph | Unread:
+        if isinstance(index, slice):
+            return replace(self, places=self.places[index])
+        return self.read(self.places[index])
+
+
+@dataclass(frozen=True, eq=False)
 class MicrographSeries:
     """Images that belong together: a stack, a video, or the channels of one exposure.
 
     Attributes:
-        slices: the images, in order.
+        slices: the images, in order; those of a large stack are `Unread`.
         axis: what changes from one to the next.
         name: how a person calls it.
         warnings: what holds for all of them.
@@ -195,7 +220,7 @@ class MicrographSeries:
         ShapeError: no image at all.
     """
 
-    slices: tuple[Micrograph, ...]
+    slices: Sequence[Micrograph]
     axis: Axis
     name: str = "series"
     warnings: tuple[str, ...] = ()
@@ -229,6 +254,13 @@ class MicrographSeries:
             for i, plane in enumerate(stack)
         )
         return cls(slices, axis, like.name, like.warnings)
+
+    def mapped(self, change: Callable[[Micrograph], Micrograph]) -> MicrographSeries:
+        """The series with a change made to each image: now, or once it is read."""
+        if not isinstance(self.slices, Unread):
+            return replace(self, slices=tuple(change(image) for image in self.slices))
+        read = self.slices.read
+        return replace(self, slices=replace(self.slices, read=lambda place: change(read(place))))
 
     @property
     def id(self) -> str:

@@ -21,6 +21,10 @@ from epistem.core import DependencyMissing, EpistemError, Micrograph, Micrograph
 
 MAX_BYTES = 4 * 2**30
 """The most pixels [bytes] that one file may declare."""
+MAX_STACK = 2**38
+"""The most pixels [bytes] of a stack that is read plane by plane."""
+AT_ONCE = 2**26
+"""Up to so many [bytes] a stack is read at once, and its damage told at once."""
 MAX_PLANE = 2**29
 """The most pixels of one image, 23,170². Its analysis takes about 15 bytes a pixel; a larger one is cut first."""
 SMALL_BYTES, MOST_PACKED = 2**26, 20_000
@@ -52,26 +56,30 @@ def guarded(reader: Reader) -> Reader:
     return read_safely
 
 
-def check_declared(what: str, shape: tuple[int, ...], itemsize: int, *, path: Path | None = None) -> None:
+def check_declared(
+    what: str, shape: tuple[int, ...], itemsize: int, *, path: Path | None = None, limit: int | None = None
+) -> None:
     """Refuse an array before any of it is allocated.
 
     Args:
         what: it is called in the message.
         shape, itemsize: as the file declares them [bytes].
         path: the file, where its size bounds what it can hold.
+        limit: MAX_STACK where it is read plane by plane, MAX_BYTES unless told [bytes].
 
     Raises:
         NotAnImage: it has no pixel.
-        ReadError: it is larger than MAX_BYTES, one image of it is larger than MAX_PLANE, or it is larger than
+        ReadError: it is larger than the limit, one image of it is larger than MAX_PLANE, or it is larger than
             anything that could be packed into the file.
     """
     count = prod(int(length) for length in shape)
     if count <= 0:
         raise NotAnImage(f"{what} has no pixels (shape {_times(shape)})")
-    if count * itemsize > MAX_BYTES:
+    limit = MAX_BYTES if limit is None else limit
+    if count * itemsize > limit:
         raise ReadError(
             f"{what} declares {_times(shape)} values, {count * itemsize / 2**30:.3g} GiB; "
-            f"the limit is {MAX_BYTES / 2**30:g} GiB, so crop or bin it first"
+            f"the limit is {limit / 2**30:g} GiB, so crop or bin it first"
         )
     if path is not None and count * itemsize > max(SMALL_BYTES, MOST_PACKED * path.stat().st_size):
         raise ReadError(f"{what} declares {_times(shape)} values in a file of {path.stat().st_size} bytes; damaged?")

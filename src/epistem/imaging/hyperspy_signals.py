@@ -102,7 +102,7 @@ def to_hyperspy(image: Micrograph | MicrographSeries | Analysed) -> Any:
     try:
         import hyperspy.api as hs
     except ImportError as error:
-        raise DependencyMissing("a HyperSpy signal needs hyperspy; pip install 'epistem[hyperspy]'") from error
+        raise DependencyMissing('a HyperSpy signal needs hyperspy; pip install "epistem[hyperspy]"') from error
 
     found = None if isinstance(image, Micrograph | MicrographSeries) else image.found
     if not isinstance(image, Micrograph | MicrographSeries):

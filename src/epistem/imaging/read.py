@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def read(path: str | Path, pixel_size: str | Calibration | None = None) -> Micro
         pixel_size: overrules what the file says: "0.38", "1.2 µm", "0.38x0.40 nm" (rows x columns).
 
     Returns:
-        One image; or a series for a stack, a video or several channels.
+        One image; or a series for a stack, a video or several channels. Of a zarr or TIFF stack above 64 MiB each
+        image is read when it is asked for; an error in it comes then.
 
     Raises:
         ReadError: the file cannot be read; the message is one line and names the file.
@@ -77,9 +79,9 @@ def read(path: str | Path, pixel_size: str | Calibration | None = None) -> Micro
         if isinstance(found, Micrograph):
             _check_finite(path, [found])
             return settle(found.with_warning(*note), user, look=look)
-        _check_finite(path, list(found))
-        slices = tuple(settle(image.with_warning(*note), user, look=look) for image in found)
-    return replace(found, slices=slices, warnings=found.warnings + note)
+        _check_finite(path, found)
+        settled = found.mapped(lambda image: settle(image.with_warning(*note), user, look=look))
+    return replace(settled, warnings=found.warnings + note)
 
 
 def identify(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -129,7 +131,7 @@ def _check_file(path: Path) -> None:
         raise ReadError(f"{path} cannot be opened: {reason}") from error
 
 
-def _check_finite(path: Path, images: list[Micrograph]) -> None:
+def _check_finite(path: Path, images: Iterable[Micrograph]) -> None:
     if not any(image.valid is None or image.valid.any() for image in images):
         raise NotAnImage(f"{path} holds no finite value (NaN, infinite or transparent throughout); nothing to see")
 

@@ -94,10 +94,14 @@ def _let_another_go_first(path: Path) -> None:
         raise ReadError("the HDF5 library crashes on it; the file is damaged, copy it again")
 
 
-def check_zarr(path: Path) -> None:
+def check_zarr(path: Path, limit: int | None = None) -> None:
     """Refuse a zarr folder or zip that is larger than the limit or would unpickle.
 
     zarr hands chunks to any codec that the file names; the codec "pickle" runs whatever the file says.
+
+    Args:
+        path: the folder or zip.
+        limit: MAX_STACK where its arrays are read plane by plane [bytes].
 
     Raises:
         ReadError: too large, or a codec that executes code.
@@ -108,17 +112,17 @@ def check_zarr(path: Path) -> None:
         except ValueError as error:
             raise ReadError(f"{name} is no JSON: {error}") from error
         for node in _dictionaries(found):
-            _check_node(name, node)
+            _check_node(name, node, limit)
 
 
-def _check_node(name: str, node: dict[str, Any]) -> None:
+def _check_node(name: str, node: dict[str, Any], limit: int | None) -> None:
     for key in ("id", "name"):
         if str(node.get(key, "")).lower().endswith(("pickle", "dill")):
             raise ReadError(f"{name} asks for the codec {node[key]!r}, which runs code from the file; not opened")
     if isinstance(node.get("shape"), list) and ("dtype" in node or "data_type" in node):
         size = _itemsize(node.get("dtype", node.get("data_type")))
         if 0 not in node["shape"]:
-            check_declared(name, tuple(node["shape"]), size)
+            check_declared(name, tuple(node["shape"]), size, limit=limit)
         chunks = node.get("chunks") or _grid_chunks(node)
         if isinstance(chunks, list) and chunks:
             check_declared(f"a chunk of {name}", tuple(max(1, int(length)) for length in chunks), size)

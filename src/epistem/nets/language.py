@@ -49,7 +49,7 @@ def load_language(name: str = SMOLLM2, *, offline: bool = True) -> Language:
         RecordError: the folder or file holds no language model.
     """
     if find_spec("transformers") is None:
-        raise DependencyMissing("a language model needs transformers: pip install 'epistem[ask]'")
+        raise DependencyMissing('a language model needs transformers: pip install "epistem[ask]"')
     with quiet(offline):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 

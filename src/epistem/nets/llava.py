@@ -44,7 +44,7 @@ class Llava:
 
     def __init__(self, name: str, *, offline: bool = True, untrained: bool = False) -> None:
         if find_spec("transformers") is None:
-            raise DependencyMissing("a LLaVA needs transformers: pip install 'epistem[ask]'")
+            raise DependencyMissing('a LLaVA needs transformers: pip install "epistem[ask]"')
         if Path(name).is_dir():
             _check_folder(Path(name))
         elif offline:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from urllib import error, request
 
@@ -182,7 +182,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         held: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as why:
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError) as why:
         raise RecordError(
             f"{path} holds no weights that can be read safely; write its tensors by name again"
         ) from why

@@ -55,8 +55,11 @@ def claim(folder: Path, what: Mapping[str, Any]) -> None:
             _same(json.loads(path.read_text("utf-8")), mine, folder)
             return
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(mine, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        part.replace(path)
+        try:
+            part.write_text(json.dumps(mine, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         why = error.strerror or error
         raise TrainingError(f"{folder} cannot be written to: {why}; make room or choose another --out") from error

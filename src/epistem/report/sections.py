@@ -62,6 +62,7 @@ MAIN = (
     ("area_fraction_percent",),
     ("swelling_percent",),
 )
+NO_PIXEL_SIZE = "No pixel size: lengths are in pixels. Give it with --pixel-size to have them in nm."
 FIRST = 6
 UNTOLD = "How many were missed or are false is not known: look at the overlay before using the numbers."
 OBJECT_ROWS = 200
@@ -156,8 +157,7 @@ def without_pixel_twins(names: Iterable[str]) -> list[str]:
 def _notices(micrograph: Micrograph) -> list[Notice]:
     notices = [Notice(level="warning", text=warning) for warning in micrograph.warnings]
     if micrograph.calibration is None:
-        text = "No pixel size: lengths are in pixels. Give it with --pixel-size to have them in nm."
-        notices.append(Notice(level="warning", text=text))
+        notices.append(Notice(level="warning", text=NO_PIXEL_SIZE))
     masked = 1 - micrograph.valid_fraction
     if masked:
         text = (

@@ -8,22 +8,20 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from epistem.app.web.asked import REFUSALS, Asked, refuse_in_words
 from epistem.app.web.desk import Desk
 from epistem.app.web.measured import CORRECTIONS, zip_of
 from epistem.app.web.rooms import Refused, Room
 from epistem.app.web.specimens import LARGEST
 from epistem.app.web.uploads import take_upload
-from epistem.core import EpistemError
 
 LOOKS = frozenset({"picture.png", "objects.json", "thresholds.json"})
 
 
-class Settings(BaseModel):
+class Settings(Asked):
     """Of a detection; see `epistem analyze`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     min_score: float | None = Field(None, ge=0, le=1)
     thickness_nm: float | None = Field(None, gt=0)
@@ -33,19 +31,15 @@ class Settings(BaseModel):
     forecast: str | None = Field(None, max_length=80)
 
 
-class Change(BaseModel):
+class Change(Asked):
     """Of one image."""
-
-    model_config = ConfigDict(extra="forbid")
 
     pixel_size: str | None = Field(None, max_length=60)
     confirmed: bool | None = None
 
 
-class EditIn(BaseModel):
+class EditIn(Asked):
     """One correction; see `edits`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     op: str = Field(max_length=10)
     id: int | None = None
@@ -53,31 +47,31 @@ class EditIn(BaseModel):
     made: str | None = Field(None, max_length=16)
 
 
-class ResultsIn(BaseModel):
+class ResultsIn(Asked):
     """Which results are to be written and packed: found, or corrected."""
 
     which: str = Field("found", max_length=10)
 
 
-class TrainIn(BaseModel):
+class TrainIn(Asked):
     """How long to learn; see `epistem train`."""
 
     steps: int | None = None
 
 
-class ForecastIn(BaseModel):
+class ForecastIn(Asked):
     """Of which weights a forecast is to be fitted; None is the shipped ones."""
 
     weights: str | None = Field(None, max_length=80)
 
 
-class SpecimenIn(BaseModel):
+class SpecimenIn(Asked):
     """Of one image."""
 
     specimen: str = Field(max_length=200)
 
 
-class RightIn(BaseModel):
+class RightIn(Asked):
     """Whether every object of an image is right now."""
 
     right: bool
@@ -94,9 +88,8 @@ def make_api(desk: Desk) -> FastAPI:
     from epistem.app.web.bench_api import bench_routes
     from epistem.app.web.segment_api import segment_routes
 
-    api = FastAPI(title="epistem", docs_url=None, redoc_url=None)
-    api.add_exception_handler(Refused, _refused)
-    api.add_exception_handler(EpistemError, _refused)
+    api = FastAPI(title="epistem", docs_url=None, redoc_url=None, responses=REFUSALS)
+    refuse_in_words(api)
     api.include_router(_images(desk))
     api.include_router(_corrections(desk))
     api.include_router(_results(desk))
@@ -105,10 +98,6 @@ def make_api(desk: Desk) -> FastAPI:
     api.include_router(ask_routes(desk))
     api.include_router(bench_routes(desk))
     return api
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": " ".join(str(error).split())}, getattr(error, "status", 422))
 
 
 def room_of(request: Request) -> Room:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from epistem.app.web.api import room_of
 from epistem.app.web.ask import LONGEST, LONGEST_CONTEXT, folder_of, queue_ask, said_of
+from epistem.app.web.asked import Asked
 from epistem.app.web.desk import Desk
 
 
-class AskIn(BaseModel):
+class AskIn(Asked):
     """See `epistem ask`; there is no endpoint to give: the server would have to trust an address of anybody's."""
-
-    model_config = ConfigDict(extra="forbid")
 
     image: str = Field(max_length=16)
     question: str = Field(max_length=LONGEST)

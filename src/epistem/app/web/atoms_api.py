@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from epistem.app.atoms_context import ContextFile
 from epistem.app.web.api import file_below, room_of
+from epistem.app.web.asked import Asked
 from epistem.app.web.atoms import LOOKS, atoms_of, columns_of, queue_atoms, queue_read, told_of
 from epistem.app.web.desk import Desk
 from epistem.app.web.rooms import Refused
 
-IDS = Field(min_length=1, max_length=2)
+Ids = Annotated[list[Annotated[str, Field(max_length=16)]], Field(min_length=1, max_length=2)]
 
 
-class ReadIn(BaseModel):
+class ReadIn(Asked):
     """Images of one field."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    images: list[str] = IDS
+    images: Ids
 
 
 class AtomsIn(ReadIn):

@@ -6,9 +6,10 @@ import shutil
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from epistem.app.web.api import room_of
+from epistem.app.web.asked import Asked
 from epistem.app.web.bench import LONGEST, keep_profile, profile_text, queue_bench, queue_init, simulate, study_of
 from epistem.app.web.bench_sets import reserve_set
 from epistem.app.web.desk import Desk
@@ -16,7 +17,7 @@ from epistem.app.web.rooms import safe_name
 from epistem.app.web.uploads import take_upload
 
 
-class ProfileIn(BaseModel):
+class ProfileIn(Asked):
     """A profile as JSON text, as a person types it; see `epistem bench schema`."""
 
     text: str = Field(max_length=LONGEST)

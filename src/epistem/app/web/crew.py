@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +23,8 @@ from epistem.app.web.rooms import Rooms
 EVERY_S = 0.3
 SWEEP_S = 600.0
 _DIED = "its worker process died, most often for want of memory; bin or crop the image"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,22 +82,32 @@ class Crew:
         return _Hand(lane, name, process)
 
     def _watching(self) -> None:
-        swept = -SWEEP_S
+        swept, ahead = -SWEEP_S, _ahead_s()
         while not self._over.wait(EVERY_S):
-            running = self._queue.running()
-            for at, hand in enumerate(self._hands):
-                job = running.get(hand.name)
-                if (job and self._is_late(hand, job)) or (job is None and self._queue.taken_back(hand.name)):
-                    _stop(hand.process)
-                if hand.process.poll() is not None:
-                    _stop(hand.process)
-                    self._queue.leave(hand.name)
-                    self._queue.released(hand.name, _DIED)
-                    self._hands[at] = self._hire(hand.lane)
-            if time.monotonic() - swept > SWEEP_S:
-                swept = time.monotonic()
-                for room in self._rooms.sweep(self._queue.is_busy):
-                    self._queue.forget(room)
+            try:
+                self._look_after()
+                if time.monotonic() - swept > SWEEP_S:
+                    swept = time.monotonic()
+                    if abs(_ahead_s() - ahead) > SWEEP_S:
+                        # The clock was set, or the machine slept: nobody has left a room for that.
+                        ahead = _ahead_s()
+                        self._rooms.touch_all()
+                    for room in self._rooms.sweep(self._queue.is_busy):
+                        self._queue.forget(room)
+            except (sqlite3.Error, OSError) as error:  # a full disk may have room again
+                log.warning("the page's workers cannot be looked after: %s", error)
+
+    def _look_after(self) -> None:
+        running = self._queue.running()
+        for at, hand in enumerate(self._hands):
+            job = running.get(hand.name)
+            if (job and self._is_late(hand, job)) or (job is None and self._queue.taken_back(hand.name)):
+                _stop(hand.process)
+            if hand.process.poll() is not None:
+                _stop(hand.process)
+                self._queue.leave(hand.name)
+                self._queue.released(hand.name, _DIED)
+                self._hands[at] = self._hire(hand.lane)
 
     def _is_late(self, hand: _Hand, job: Queued) -> bool:
         """Whether the job took longer than it may; it has failed then."""
@@ -104,6 +118,11 @@ class Crew:
             return False
         self._queue.fail(job.id, f"it took longer than {limit:,.0f} s, as long as this page allows")
         return True
+
+
+def _ahead_s() -> float:
+    """How far the clock on the wall is ahead of the one that nobody sets [s]."""
+    return time.time() - time.monotonic()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

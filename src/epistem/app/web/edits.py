@@ -31,6 +31,7 @@ from epistem.core.polygon import fill
 from epistem.report.methods_text import BY_HAND
 
 Op = Literal["add", "delete", "confirm", "restore", "replace"]
+FAR = 1e9  # px; no image reaches so far, and no float there loses a pixel
 LONGEST_RING = 2000
 MOST_OBJECTS = 20_000
 _STATES = {"delete": "deleted", "confirm": "confirmed", "replace": "replaced"}
@@ -59,8 +60,8 @@ def checked(op: str, id: int | None, ring: Sequence[float] | None, objects: int,
     """
     if op == "add":
         points = [float(value) for value in ring or ()]
-        if not 6 <= len(points) <= 2 * LONGEST_RING or len(points) % 2 or not all(map(math.isfinite, points)):
-            raise Refused(f"an outline has 3 to {LONGEST_RING:,} corners")
+        if not 6 <= len(points) <= 2 * LONGEST_RING or len(points) % 2 or not all(abs(one) <= FAR for one in points):
+            raise Refused(f"an outline has 3 to {LONGEST_RING:,} corners on the image")
         if fill([_rows_cols(points)], (int(shape[0]), int(shape[1]))) is None:
             raise Refused("the outline holds no pixel of the image; draw it larger")
         return Edit("add", None, tuple(round(value, 2) for value in points))

@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from epistem.app.web.rooms import Rooms
+from epistem.app.web.rooms import Refused, Rooms
 
 ROOM, TOKEN = "epistem_room", "epistem_token"
 _CSP = (
@@ -69,7 +69,7 @@ class Guard:
             return
         asks = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
         origin = headers.get("origin")
-        if not asks and origin is not None and urlsplit(origin).netloc != host:
+        if not asks and origin is not None and _site_of(origin) != host:
             await _refuse(scope, send, 403, "another site may not use this page")
             return
         if scope["type"] == "http" and (scope["method"], scope["path"]) not in _STREAMED:
@@ -87,7 +87,11 @@ class Guard:
             await self._without_token(scope, send, f"{TOKEN}_{own}")
             return
         given = cookies.get(f"{ROOM}_{own}")
-        room, key = self._rooms.of_key(given)
+        try:
+            room, key = self._rooms.of_key(given)
+        except Refused as full:
+            await _refuse(scope, send, full.status, str(full))
+            return
         scope = {**scope, "epistem_room": room}
         fresh = None if given == key else self._cookie(f"{ROOM}_{own}", key)
         await self.app(scope, receive, _with_headers(send, fresh))
@@ -152,6 +156,14 @@ async def _answer(send: Any, status: int, body: bytes, headers: list[tuple[bytes
 def _name_of(host: str) -> str:
     """Without the port."""
     return host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
+
+
+def _site_of(origin: str) -> str | None:
+    """Name and port of an address; None where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _cookies(text: str) -> dict[str, str]:

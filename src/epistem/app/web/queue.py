@@ -12,6 +12,8 @@ Rooms take turns: whoever queues a hundred images does not keep the others waiti
 from __future__ import annotations
 
 import json
+import logging
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,7 @@ from typing import Any, Literal
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 TRIES = 2
+DAMAGED = ".damaged"
 _READ = "BEGIN DEFERRED"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -41,6 +44,9 @@ WHERE number = (
     ORDER BY (SELECT COALESCE(MAX(turn), 0) FROM jobs AS other WHERE other.room = one.room), number LIMIT 1
 ) RETURNING {_FIELDS}
 """
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,12 +89,16 @@ class Queue:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        base = sqlite3.connect(path, timeout=30)
         try:
-            base.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
-            base.executescript(_SCHEMA)
-        finally:
-            base.close()
+            _prepare(path)
+        except sqlite3.OperationalError:  # a full disk, a lock: nothing is wrong with what is there
+            raise
+        except sqlite3.DatabaseError as error:
+            log.warning(
+                "%s is damaged (%s): it is kept as %s, and no job waits now", path, error, path.name + DAMAGED
+            )
+            _put_aside(path)
+            _prepare(path)
 
     def add(
         self, room: str, kind: str, what: Mapping[str, Any], *, item: str | None = None, lane: str = "quick"
@@ -240,6 +250,28 @@ class Queue:
             raise
         finally:
             base.close()
+
+
+def _prepare(path: Path) -> None:
+    """
+    Raises:
+        sqlite3.DatabaseError: this is no queue, or a damaged one.
+    """
+    base = sqlite3.connect(path, timeout=30)
+    try:
+        base.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
+        base.executescript(_SCHEMA)
+        (told,) = base.execute("PRAGMA quick_check(1)").fetchone()
+        if told != "ok":
+            raise sqlite3.DatabaseError(str(told).splitlines()[-1])
+    finally:
+        base.close()
+
+
+def _put_aside(path: Path) -> None:
+    os.replace(path, path.with_name(path.name + DAMAGED))
+    for more in ("-wal", "-shm"):
+        path.with_name(path.name + more).unlink(missing_ok=True)
 
 
 def _queued(row: tuple[Any, ...]) -> Queued:

@@ -47,6 +47,7 @@ ITEM = "item.json"
 _KEY = re.compile(r"[A-Za-z0-9_-]{32}")
 _ID = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 120  # bytes
+FULL = "the disk of this page is full, or nearly; ask whoever runs it to make room"
 SPARE_BYTES = 500_000_000
 """What an upload or a long job leaves free on the disk."""
 HALF_H = 1.0
@@ -201,7 +202,7 @@ class Room:
         if self.size() + more > limits.room_bytes:
             raise Refused(f"this session's folder is full ({limits.room_mb:,.0f} MB); remove some images", 507)
         if shutil.disk_usage(self.folder).free < more + SPARE_BYTES:
-            raise Refused("the disk of this page is nearly full; ask whoever runs it to make room", 507)
+            raise Refused(FULL, 507)
 
     def _files(self) -> Iterator[os.stat_result]:
         for folder, _, names in os.walk(self.folder):  # goes past what is removed meanwhile
@@ -229,13 +230,20 @@ class Rooms:
             raise SettingsError(f"{root} cannot be written to: {error.strerror}; choose another --folder") from error
 
     def of_key(self, key: str | None) -> tuple[Room, str]:
-        """The room of a session's key, and the key: a new one where this is none."""
+        """The room of a session's key, and the key: a new one where this is none.
+
+        Raises:
+            Refused: a new room finds no place on the disk.
+        """
         if key is None or not _KEY.fullmatch(key):
             key = secrets.token_urlsafe(24)
-        folder = self.root / "rooms" / hashlib.sha256(key.encode()).hexdigest()[:32]
-        folder.mkdir(mode=0o700, exist_ok=True)
-        (folder / "used").touch()
-        return Room(folder), key
+        room = Room(self.root / "rooms" / hashlib.sha256(key.encode()).hexdigest()[:32])
+        try:
+            room.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Refused(FULL, 507) from error
+        room.touch()
+        return room, key
 
     def of_name(self, name: str) -> Room:
         """The room that the queue names so."""
@@ -250,12 +258,19 @@ class Rooms:
                 unused_h = (now - (folder / "used").stat().st_mtime) / 3600
             except OSError:
                 unused_h = float("inf")
+            if unused_h < 0:  # the clock was set back: from now on
+                Room(folder).touch()
             if unused_h > self.limits.keep_h and not busy(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
                 gone.append(folder.name)
             else:
                 _drop_halves(folder, now)
         return gone
+
+    def touch_all(self) -> None:
+        """Their time begins anew."""
+        for folder in (self.root / "rooms").iterdir():
+            Room(folder).touch()
 
     def reserve(self, room: Room, name: str, size: int | None) -> tuple[str, Path]:
         """A place for a file that is about to come: its id, and where its bytes go.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from epistem.app.web.api import file_below, room_of
+from epistem.app.web.asked import Asked
 from epistem.app.web.desk import Desk
 from epistem.app.web.networks import networks, remove_weights, reserve_weights, settle_weights
 from epistem.app.web.rooms import Refused
@@ -23,19 +24,15 @@ from epistem.app.web.segment import (
 from epistem.app.web.uploads import take_upload
 
 
-class SegmentIn(BaseModel):
+class SegmentIn(Asked):
     """See `epistem segment`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     network: str = Field(max_length=200)
     min_diameter_px: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
-class ExplainIn(BaseModel):
+class ExplainIn(Asked):
     """See `epistem explain`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     ring: list[float] = Field(max_length=4000)
     class_name: str | None = Field(None, max_length=80)

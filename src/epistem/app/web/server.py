@@ -59,7 +59,7 @@ def serve(
         import nicegui  # noqa: F401
         import uvicorn
     except ImportError as error:
-        raise DependencyMissing("the page needs nicegui; pip install 'epistem[app]'") from error
+        raise DependencyMissing('the page needs nicegui; pip install "epistem[app]"') from error
     alone = host in LOCAL
     if token == "auto":
         token = secrets.token_urlsafe(18)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from epistem.app.web.jobs import JOBS, Bench, without_paths
@@ -16,6 +18,7 @@ from epistem.app.web.rooms import Room
 from epistem.core import EpistemError
 
 IDLE_S = 0.1
+BLOCKED_S = 2.0
 FAULTS = "faults.log"
 _TELL_S = 0.2  # between two lines of progress
 
@@ -26,7 +29,11 @@ def work(root: Path, lane: str, name: str, limits: Limits) -> None:
     if lane == "quick":
         _warm()
     while True:
-        job = queue.take(name, lane)
+        try:
+            job = queue.take(name, lane)
+        except sqlite3.OperationalError:  # a full disk may have room again
+            time.sleep(BLOCKED_S)
+            continue
         if job is None:
             time.sleep(IDLE_S)
         else:
@@ -62,7 +69,7 @@ def do(queue: Queue, job: Queued, room: Room, limits: Limits, faults: Path) -> N
 
 
 def _keep(faults: Path) -> None:
-    with faults.open("a", encoding="utf-8") as log:
+    with suppress(OSError), faults.open("a", encoding="utf-8") as log:
         log.write(f"{traceback.format_exc()}\n")
 
 
