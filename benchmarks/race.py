@@ -122,7 +122,7 @@ def same_machine(before: Mapping[str, Row], after: Mapping[str, Row]) -> bool:
     """Whether both multiply matrices alike; unknown is no."""
     if MACHINE not in before or MACHINE not in after:
         return False
-    return abs(after[MACHINE]["value"] / before[MACHINE]["value"] - 1) <= SAME_MACHINE
+    return bool(abs(after[MACHINE]["value"] / before[MACHINE]["value"] - 1) <= SAME_MACHINE)
 
 
 def is_worse(claim: Claim, old: Row, new: Row) -> bool:

@@ -53,7 +53,12 @@ def test_tables_hold_every_image_and_every_object(folder: Path, tmp_path: Path) 
 def test_each_image_has_every_export(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "out")
     written = {path.name for path in (tmp_path / "out" / "images" / "im0.tif").iterdir()}
-    assert written == {name for _, name in worker.EXPORTS} | {"report.html", "report.json", "result.json"}
+    assert written == {name for _, name in worker.EXPORTS} | {
+        "brief.json",
+        "report.html",
+        "report.json",
+        "result.json",
+    }
 
 
 def test_what_is_under_way_is_told_where_one_file_after_the_other_is_worked_on(folder: Path, tmp_path: Path) -> None:

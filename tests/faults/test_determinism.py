@@ -20,7 +20,8 @@ import sys
 from tests.faults.running import epistem
 workers, image, field, out = sys.argv[1:]
 own = ["--forecast", "none", "--pixel-size", "0.5 nm", "--workers", workers]
-for words in (["analyze", image, *own, "-o", out + "/a"], ["atoms", "simulate", field, "-o", out + "/b", "--workers", workers]):
+simulate = ["atoms", "simulate", field, "--workers", workers, "-o", out + "/b"]
+for words in (["analyze", image, *own, "-o", out + "/a"], simulate):
     ended = epistem(*words)
     assert ended.code == 0, ended.said
 """

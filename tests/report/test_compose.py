@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epistem.core import Calibration, Context, Instances, Micrograph, Provenance, Quantity
-from epistem.report.compose import Entry, Grouping, folder_report, single_report
+from epistem.core import Calibration, Context, Instances, Micrograph, Provenance, Quantity, RecordError
+from epistem.report.compose import Brief, Entry, Grouping, brief_of, folder_report, single_report
 from epistem.report.document import Facts, Figure, Link, Links, Notice, Report, Table, Text
 from epistem.report.methods_text import NOT_IN_INTERVALS
 from epistem.report.render import render_html
@@ -187,3 +187,14 @@ def test_beside_the_numbers_stands_what_their_intervals_do_not_hold() -> None:
     page = render_html(single())
     assert page.count(NOT_IN_INTERVALS) >= 1
     assert page.index("How far to trust this") < page.index(NOT_IN_INTERVALS)
+
+
+def test_an_image_is_in_the_overview_by_its_short_report_as_by_its_long_one() -> None:
+    long = [Entry(single(f"{n}.dm3", n, scaled=n % 2 == 0), f"images/{n}/report.html") for n in range(61)]
+    short = [Brief.from_json(brief_of(one._replace(path="")).to_json())._replace(path=one.path) for one in long]
+    by_long, by_short = (folder_report(some, provenance=BY, versions=VERSIONS) for some in (long, short))
+    assert by_short.subtitle == by_long.subtitle
+    assert [row[1:] for row in overview(by_short).rows] == [row[1:] for row in overview(by_long).rows]
+    assert by_short.sections[1:] == by_long.sections[1:]
+    with pytest.raises(RecordError, match="short report"):
+        Brief.from_json("{}")

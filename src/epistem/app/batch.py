@@ -14,7 +14,7 @@ from pathlib import Path
 
 from epistem.app import shards
 from epistem.app.folder import write_folder
-from epistem.app.folder_tables import Folders, Shards, Source
+from epistem.app.folder_tables import Shards, Source, folders_of
 from epistem.app.records import Records
 from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
@@ -177,7 +177,7 @@ class _InFolders:
 
     def all(self, jobs: Sequence[Job], failed: dict[str, FileError]) -> tuple[Sequence[FileRecord], Source]:
         self.records.order(self.places[job.name] for job in jobs if job.name in self.places)
-        return self.records, Folders(self.results)
+        return self.records, folders_of(self.results, self.records)
 
 
 class _InShards:

@@ -12,7 +12,7 @@ import numpy as np
 
 from epistem import __version__
 from epistem.app.analyze import shipped_weights, versions
-from epistem.app.folder_tables import Folders, Source, images_in, write_images, write_objects
+from epistem.app.folder_tables import Source, folders_of, images_in, write_images, write_objects
 from epistem.app.groups import AnalysedImage, compare_groups, summarize_groups
 from epistem.app.samples import Samples, column_name
 from epistem.app.settings import Settings
@@ -52,7 +52,7 @@ def write_folder(
         How the groups compare.
     """
     results.mkdir(parents=True, exist_ok=True)
-    source = source or Folders(results)
+    source = source or folders_of(results, records)
     write_images(results / "images.csv", records, samples)
     write_table(
         results / "errors.csv", {name: [getattr(e, name) for e in errors] for name in ("file", "kind", "why")}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from epistem.app.samples import Samples
 from epistem.app.shards import IDENTITY, ShardRecords
-from epistem.app.store import FileRecord, ImageRecord
+from epistem.app.store import BRIEF, FileRecord, ImageRecord
 from epistem.core import Quantity
-from epistem.report.compose import Brief, Entry
+from epistem.report.compose import MOST_SECTIONS, Brief, Entry
 from epistem.report.document import Fact, Report
 from epistem.report.export_long import shared_schema, tables_of, write_long
 from epistem.report.methods_text import Foil
@@ -36,9 +36,14 @@ class Source(Protocol):
 
 
 class Folders(NamedTuple):
-    """Each image in a folder of its own."""
+    """Each image in a folder of its own.
+
+    Attributes:
+        many: so many that none is shown whole in the folder's report.
+    """
 
     results: Path
+    many: bool = False
 
     def schemas(self, records: Iterable[FileRecord]) -> Iterator[Any]:
         import pyarrow.parquet as pq
@@ -52,9 +57,17 @@ class Folders(NamedTuple):
 
         return pq.ParquetFile(self.results / image.folder / "objects.parquet").read()
 
-    def entry(self, record: FileRecord, image: ImageRecord) -> Entry:
-        text = (self.results / image.folder / "report.json").read_text("utf-8")
-        return Entry(Report.from_json(text), f"{image.folder}/report.html")
+    def entry(self, record: FileRecord, image: ImageRecord) -> Entry | Brief:
+        folder, page = self.results / image.folder, f"{image.folder}/report.html"
+        if self.many and (folder / BRIEF).is_file():  # a run before may have left none
+            return Brief.from_json((folder / BRIEF).read_text("utf-8"))._replace(path=page)
+        return Entry(Report.from_json((folder / "report.json").read_text("utf-8")), page)
+
+
+def folders_of(results: Path, records: Iterable[FileRecord]) -> Folders:
+    """The folders of these records' images."""
+    more = next(islice(images_in(records), MOST_SECTIONS, None), None)
+    return Folders(results, more is not None)
 
 
 class Shards(NamedTuple):

@@ -12,6 +12,7 @@
     ├── shards/                       with --lean, instead of images/: see app/shards.py
     └── images/<path as in the folder>/
         ├── result.json               written last: its key says that the rest is whole
+        ├── brief.json, report.json  what the folder's report takes, and the page's own
         ├── objects.*, overlay.png, labels.tif, rois.zip, …   (in one folder a slice for a series)
         └── labels.ome.zarr       of a series: its label images as one stack, where zarr is installed
 """
@@ -29,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from epistem.core import Axis, Quantity, Verdict
 
 RESULT = "result.json"
+BRIEF = "brief.json"
 SCHEMA = "epistem.result/1"
 
 

@@ -17,10 +17,10 @@ from epistem.app.analyze import (
 )
 from epistem.app.settings import Settings
 from epistem.app.shards import write_shard
-from epistem.app.store import RESULT, FileRecord, ImageRecord, Job, folder_of
+from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
-from epistem.report.compose import foil_of, single_report
+from epistem.report.compose import Entry, brief_of, foil_of, single_report
 from epistem.report.export import (
     arrow_column,
     columns_of,
@@ -174,6 +174,8 @@ def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: No
         exports=exports,
     )
     write_text(folder / "report.json", report.to_json())
+    # By the workers: the small pictures of a large folder would keep one process busy for minutes.
+    write_text(folder / BRIEF, brief_of(Entry(report, "")).to_json())
     write_text(folder / "report.html", render_html(report))
 
 

@@ -55,7 +55,8 @@ def load_dense(name: str, engine: Engine = "auto", device: str | None = None) ->
     known = {field.name for field in fields(Reading)}
     reading = Reading(**{key: value for key, value in weights.settings.items() if key in known})
     chosen = _choose(engine, weights, device)
-    check_shipped(weights.onnx if chosen == "onnx" else weights.path)
+    if chosen == "onnx":
+        check_shipped(weights.onnx)
     maps = _by_onnx(weights) if chosen == "onnx" else _by_torch(weights, device)
     return Loaded(maps, weights, reading, chosen)
 

@@ -62,10 +62,11 @@ class Weights:
         """Every tensor; floating ones as float32.
 
         Raises:
-            RecordError: one of them is not finite.
+            RecordError: one of them is not finite, or the file came with epistem and is damaged.
         """
         from safetensors.numpy import load_file
 
+        check_shipped(self.path)
         loaded = load_file(self.path)
         for name, tensor in loaded.items():
             if not np.isfinite(tensor).all():
@@ -116,7 +117,8 @@ def check_shipped(path: Path) -> None:
     """
     if path.parent != SHIPPED:
         return
-    sums = dict(reversed(line.split()) for line in (SHIPPED / SUMS).read_text("utf-8").splitlines())
+    lines = (line.split() for line in (SHIPPED / SUMS).read_text("utf-8").splitlines())
+    sums = {name: digest for digest, name in lines}
     if sums.get(path.name) != hashlib.sha256(path.read_bytes()).hexdigest():
         raise RecordError(f"{path} is not as it was shipped, it is damaged; install epistem again")
 

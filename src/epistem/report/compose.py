@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath, PurePosixPath
 from typing import Any, NamedTuple
 
-from epistem.core import Instances, Micrograph, Provenance, Quantity, Reliability
+from pydantic import TypeAdapter, ValidationError
+
+from epistem.core import Instances, Micrograph, Provenance, Quantity, RecordError, Reliability
 from epistem.report.document import (
     Block,
     Cell,
@@ -34,6 +36,7 @@ MOST_SECTIONS = 60  # images shown whole in a folder's report; with more it has 
 FOLDER_ROWS = 25  # objects listed for each image there
 MOST_ROWS = 2000  # images in the overview; all are in images.csv
 PICTURES_KB = 4000  # of all thumbnails together: 8 KB each up to 500 images
+SMALL_KB = 3.0  # of one that is made before it is known how many there will be
 NOT_RESULTS = {"pixel_size", "pixel_size_source", "image_id"}
 
 
@@ -45,7 +48,7 @@ class Entry(NamedTuple):
 
 
 class Brief(NamedTuple):
-    """One image of a folder that has no report of its own.
+    """What a folder's overview takes of one image: of one without a report of its own, or to be quicker than by it.
 
     Attributes:
         title: the image.
@@ -54,6 +57,8 @@ class Brief(NamedTuple):
         scale_source: who says its pixel size; "" where it has none.
         noun: what one object is called.
         foil: its thickness.
+        path: of its page, relative to the folder's; "" without one.
+        thumbnail: its small picture.
     """
 
     title: str
@@ -62,6 +67,27 @@ class Brief(NamedTuple):
     scale_source: str
     noun: str
     foil: Foil
+    path: str = ""
+    thumbnail: Figure | None = None
+
+    def to_json(self) -> str:
+        """For `from_json`."""
+        return _BRIEF.dump_json(self).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Brief:
+        """What `to_json` wrote.
+
+        Raises:
+            RecordError: it is something else.
+        """
+        try:
+            return _BRIEF.validate_json(text)
+        except ValidationError as error:
+            raise RecordError(f"wanted the short report of an image; {error.errors()[0]['msg']}") from error
+
+
+_BRIEF = TypeAdapter(Brief)
 
 
 def single_report(
@@ -205,7 +231,7 @@ def _gathered(entries: Iterable[Entry | Brief], kilobytes: float) -> _Folder:
     shown: dict[str, Fact] = {}
     n_images = n_objects = n_warned = 0
     for n_images, entry in enumerate(entries, 1):
-        brief = entry if isinstance(entry, Brief) else _brief(entry)
+        brief = entry if isinstance(entry, Brief) else brief_of(entry, kilobytes)
         sources[brief.scale_source] += 1
         nouns.add(brief.noun)
         foils.append(brief.foil)
@@ -214,8 +240,7 @@ def _gathered(entries: Iterable[Entry | Brief], kilobytes: float) -> _Folder:
         n_warned += bool(brief.warnings)
         if n_images > MOST_ROWS:
             continue
-        path, small = (entry.path, _thumbnail(entry.report, kilobytes)) if isinstance(entry, Entry) else ("", None)
-        rows.append(_Row(brief.title, f"image-{n_images}", path, small, brief.facts, brief.warnings))
+        rows.append(_Row(brief.title, f"image-{n_images}", brief.path, brief.thumbnail, brief.facts, brief.warnings))
         if n_images <= MOST_SECTIONS and isinstance(entry, Entry):
             sections.append(_in_folder(entry, rows[-1].anchor))
     noun = nouns.pop() if len(nouns) == 1 else "object"
@@ -255,7 +280,8 @@ class _Row(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def _brief(entry: Entry) -> Brief:
+def brief_of(entry: Entry, kilobytes: float = SMALL_KB) -> Brief:
+    """What a folder's overview takes of a report, with a picture no larger than that."""
     report, facts = entry.report, _facts(entry.report)
     blocks = report.sections[0].blocks
     return Brief(
@@ -265,6 +291,8 @@ def _brief(entry: Entry) -> Brief:
         str(facts.get("pixel_size_source", Fact(value="")).value),
         str(report.provenance.get("noun", "object")),
         Foil(**plain(report.provenance.get("foil", {"nm": None}))),
+        entry.path,
+        _thumbnail(report, kilobytes),
     )
 
 
