@@ -275,6 +275,18 @@ def test_with_found_an_image_without_masks_fails_and_is_not_detected_instead(fol
     assert "holds no masks for it" in result.errors[0].why
 
 
+def test_a_damaged_result_is_made_again_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
+    whole = run(folder, tmp_path / "out")
+    for file in ("objects.parquet", "report.json", "brief.json"):
+        path = tmp_path / "out" / "images" / "im0.tif" / file
+        good = path.read_bytes()
+        path.write_bytes(good[:200] + bytes([good[200] ^ 1]) + good[201:])
+        assert run(folder, tmp_path / "out").reused == len(whole.records) - 1
+        assert path.read_bytes() == good
+    path.unlink()
+    assert run(folder, tmp_path / "out").reused == len(whole.records) - 1
+
+
 def test_a_result_half_made_anew_does_not_count_as_whole(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

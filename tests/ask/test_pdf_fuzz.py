@@ -178,3 +178,30 @@ def test_a_picture_link_as_name_leads_to_no_other_file(tmp_path: Path) -> None:
     told = read(inside / "a.xml")
     assert isinstance(told, Ingested)
     assert told.figures == ()
+
+
+def test_a_paper_that_is_endless_is_stopped_and_told(tmp_path: Path) -> None:
+    """Two drawings that draw each other: pdfium does not come back from the page."""
+    parts = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</XObject<</A 5 0 R>>>>>>",
+        b"<</Length 5>>stream\n/A Do\nendstream",
+        *(
+            b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A %d 0 R/B %d 0 R>>>>/Length 11>>"
+            b"stream\n/A Do /B Do\nendstream" % (6 + (k + 1) % 40, 6 + (k + 2) % 40)
+            for k in range(-1, 40)
+        ),
+    ]
+    body, places = b"%PDF-1.4\n", []
+    for number, part in enumerate(parts, 1):
+        places.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, part)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    end = b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+    (tmp_path / "endless.pdf").write_bytes(body + end % (len(parts) + 1, table, len(parts) + 1, len(body)))
+    paper(tmp_path / "good.pdf")
+    told, good = ingest_all(tmp_path.glob("*.pdf"), tmp_path / "out", layout="rules", read=False, limit_s=6.0)
+    assert isinstance(good, Ingested)
+    assert isinstance(told, Failed)
+    assert "took longer than 0.1 minutes" in told.why

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def worked(item: int, *, folder: Path, deadly: tuple[int, ...] = (), once: tuple
         os.kill(os.getpid(), signal.SIGKILL)
     number = worker_number()
     return item * item, -1 if number is None else number
+
+
+def slept(item: float) -> float:
+    time.sleep(item)
+    return item
 
 
 def threads(_: int) -> tuple[str | None, bool]:
@@ -51,6 +57,13 @@ def test_each_worker_has_one_thread_and_leaves_ctrl_c_to_the_first_process(monke
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert list(spread(threads, [0], workers=1)) == [(0, ("1", True))]
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_what_takes_longer_than_its_limit_is_stopped_once_and_costs_no_other() -> None:
+    began = time.monotonic()
+    outcomes = dict(spread(slept, [0.0, 3600.0, 0.1, 0.2], workers=1, limit_s=2.0))
+    assert outcomes == {0.0: 0.0, 3600.0: None, 0.1: 0.1, 0.2: 0.2}
+    assert time.monotonic() - began < 60
 
 
 def test_no_item_starts_no_process(monkeypatch) -> None:

@@ -38,14 +38,15 @@ def ingest_papers(
         SettingsError: no paper among the sources.
         RecordError: records of an earlier run that cannot be read; nothing is written over them.
     """
-    from epistem.ask.papers import Ingested, ingest_all
+    from epistem.ask.papers import LONGEST_S, Ingested, ingest_all
     from epistem.ask.select import carry_over, split_by_paper, with_split, write_manifest
 
     files = paper_files(sources)
     earlier = _earlier(out)
     done: list[Any] = []
     with Bar(len(files), quiet=as_json) as bar:
-        for number, one in enumerate(ingest_all(files, out, layout=layout, read=ocr, workers=workers), 1):
+        read_all = ingest_all(files, out, layout=layout, read=ocr, workers=workers, limit_s=LONGEST_S)
+        for number, one in enumerate(read_all, 1):
             done.append(one)
             bar.stage(files[number - 1].name)
             bar.advance(number, len(files), None)

@@ -31,6 +31,7 @@ from epistem.core import Axis, Quantity, Verdict
 
 RESULT = "result.json"
 BRIEF = "brief.json"
+READ_AGAIN = ("objects.parquet", "report.json", BRIEF)
 SCHEMA = "epistem.result/1"
 
 
@@ -82,7 +83,11 @@ class ImageRecord(BaseModel):
 
 
 class FileRecord(BaseModel):
-    """One analysed file: one image or the slices of a series."""
+    """One analysed file: one image or the slices of a series.
+
+    Attributes:
+        sums: SHA-256 of what the folder's tables and report are made from, by path in the file's folder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +95,7 @@ class FileRecord(BaseModel):
     key: str
     specimen: str | None
     images: tuple[ImageRecord, ...]
+    sums: dict[str, str] = Field(default_factory=dict)
     schema_name: str = SCHEMA
 
 
@@ -152,14 +158,20 @@ def folder_of(results: Path, name: str) -> Path:
     return results / "images" / Path(*parts)
 
 
+def sums_of(folder: Path) -> dict[str, str]:
+    """Of what is read again: `FileRecord.sums`."""
+    wanted = sorted(path for name in READ_AGAIN for path in (*folder.glob(name), *folder.glob(f"[0-9]*/{name}")))
+    return {path.relative_to(folder).as_posix(): (_content(path) or b"").hex() for path in wanted}
+
+
 def finished(results: Path, job: Job) -> FileRecord | None:
-    """The record of a job that was done before under the same key, or None."""
-    path = folder_of(results, job.name) / RESULT
+    """The record of a job that was done before under the same key, or None; damaged results count as none."""
+    folder = folder_of(results, job.name)
     try:
-        record = FileRecord.model_validate_json(path.read_text("utf-8"))
+        record = FileRecord.model_validate_json((folder / RESULT).read_text("utf-8"))
     except (OSError, ValidationError):
         return None
-    return record if record.key == job.key else None
+    return record if record.key == job.key and sums_of(folder) == record.sums else None
 
 
 class Earlier(NamedTuple):

@@ -17,7 +17,7 @@ from epistem.app.analyze import (
 )
 from epistem.app.settings import Settings
 from epistem.app.shards import write_shard
-from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of
+from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of, sums_of
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
 from epistem.report.compose import Entry, brief_of, foil_of, single_report
@@ -92,7 +92,9 @@ def run_job(
             add_labels(analysis.found, micrograph)
             records.append(record_of(analysis, inside.relative_to(results).as_posix()))
     _remove_others(folder, len(images) if records[0].slice is not None else 0)
-    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
+    record = FileRecord(
+        file=job.name, key=job.key, specimen=job.specimen, images=tuple(records), sums=sums_of(folder)
+    )
     write_text(folder / RESULT, record.model_dump_json(indent=1))
     return record
 

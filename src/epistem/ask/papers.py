@@ -12,12 +12,9 @@ import io
 import json
 import os
 import re
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +33,7 @@ from epistem.ask.pdf import Box, Document, Page, area, overlap
 from epistem.ask.picture_kind import kind_of, read_strip
 from epistem.ask.records import Figure, Paper, identity
 from epistem.core import DependencyMissing, EpistemError, ReadError, RecordError, SettingsError
+from epistem.core.cluster import spread
 from epistem.imaging import ocr
 
 Mentions = Mapping[str, Sequence[tuple[str, frozenset[str]]]]
@@ -44,6 +42,8 @@ _LOOK_DPI = 100
 _DPI = 300
 _MOST_DPI = 600
 _KEPT = "papers"
+LONGEST_S = 900.0
+"""A paper of 300 pages takes a fifth of it."""
 FACTS = ("doi", "title", "year", "publisher", "licence", "keywords")
 
 
@@ -162,6 +162,7 @@ def ingest_all(
     around: int | None = 1,
     read: bool = True,
     workers: int = 1,
+    limit_s: float | None = None,
 ) -> Iterator[Ingested | Failed]:
     """Paper by paper, PDF or JATS, in order; a file that cannot be read, or comes twice, is told and stops no other.
 
@@ -173,6 +174,8 @@ def ingest_all(
         out: folder of the records that will hold them.
         layout, told, around, read: as for `ingest`.
         workers: processes; the result is the same with any number.
+        limit_s: of one paper [s], which is then read in a process of its own; a PDF can be made to be endless. With
+            several workers it is LONGEST_S unless told.
 
     Raises:
         UnknownName: no such layout.
@@ -183,7 +186,8 @@ def ingest_all(
     layouts.LAYOUTS[layout]  # a name that is none is told before the first paper
     attempt = partial(_attempt, out=out, layout=layout, told=told, around=around, read=read)
     seen: dict[str, str] = {}
-    for one in map(attempt, paths) if workers < 2 else _spread(attempt, paths, workers):
+    here = workers < 2 and limit_s is None
+    for one in map(attempt, paths) if here else _spread(attempt, paths, workers, limit_s or LONGEST_S):
         if isinstance(one, Ingested) and one.paper.id in seen:
             why = f"is the same paper as {seen[one.paper.id]} ({one.paper.id})"
             yield Failed(one.paper.file or "", "RecordError", why)
@@ -260,15 +264,27 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def _spread(
-    attempt: Callable[[Path], Ingested | Failed], paths: Sequence[Path], workers: int
+    attempt: Callable[[Path], Ingested | Failed], paths: Sequence[Path], workers: int, limit_s: float
 ) -> Iterator[Ingested | Failed]:
-    # Spawned: neither pdfium nor onnxruntime lives through a fork.
-    # Ctrl-C is the first process's to take: the others end the paper they are at, and keep it.
-    calm = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=signal.signal, initargs=calm
-    ) as pool:
-        yield from pool.map(attempt, paths)
+    """In the order of the paths; a paper that ends its process, or is endless, is told."""
+    early: dict[Path, Ingested | Failed | EpistemError | None] = {}
+    next_at = 0
+    for path, outcome in spread(partial(_told, attempt), paths, workers=workers, limit_s=limit_s):
+        early[path] = outcome
+        while next_at < len(paths) and paths[next_at] in early:
+            one = early.pop(paths[next_at])
+            if isinstance(one, EpistemError):
+                raise one
+            why = f"took longer than {limit_s / 60:g} minutes, or ended the process that read it; leave it out"
+            yield one or Failed(paths[next_at].name, "ReadError", f"{paths[next_at].name} {why}")
+            next_at += 1
+
+
+def _told(attempt: Callable[[Path], Ingested | Failed], path: Path) -> Ingested | Failed | EpistemError:
+    try:
+        return attempt(path)
+    except EpistemError as error:
+        return error
 
 
 def _pages(file: Document) -> tuple[list[Page], list[str]]:

@@ -31,8 +31,9 @@ Outcome = TypeVar("Outcome")
 
 
 def spread(
-    function: Callable[[Item], Outcome], items: Iterable[Item], *, workers: int, cluster: str | None = None
-) -> Iterator[tuple[Item, Outcome | None]]:
+    function: Callable[[Item], Outcome], items: Iterable[Item], *, workers: int, cluster: str | None = None,
+    limit_s: float | None = None,
+) -> Iterator[tuple[Item, Outcome | None]]:  # fmt: skip
     """Each item with its outcome, in the order of their ends; None where the worker died under it, twice.
 
     Args:
@@ -40,13 +41,14 @@ def spread(
         items: can be pickled.
         workers: processes on this machine, each with one thread.
         cluster: address of a running Dask scheduler instead, "tcp://host:8786"; it says how often a worker may die.
+        limit_s: of one item on this machine [s]; what takes longer is stopped, and its outcome is None.
 
     Raises:
         SettingsError: no scheduler answers.
         ClusterError: it went away while items were under way, or a worker has another epistem, or not all of it.
     """
     if cluster is None:
-        yield from _on_cores(function, items, workers)
+        yield from _on_cores(function, items, workers, limit_s)
         return
     with _client(cluster) as client:
         yield from _on_scheduler(client, function, items)
@@ -110,22 +112,34 @@ def _work(function: Callable[[Any], Any], pipe: Any) -> None:
 
 
 def _on_cores(
-    function: Callable[[Item], Outcome], items: Iterable[Item], workers: int
+    function: Callable[[Item], Outcome], items: Iterable[Item], workers: int, limit_s: float | None
 ) -> Iterator[tuple[Item, Outcome | None]]:
     rest = iter(items)
     pool: dict[Any, _Worker] = {}
-    under_way: dict[Any, tuple[Item, int]] = {}
+    under_way: dict[Any, tuple[Item, int, float]] = {}
 
     def give(worker: _Worker, item: Item, tries: int) -> None:
-        pool[worker.pipe], under_way[worker.pipe] = worker, (item, tries)
+        pool[worker.pipe], under_way[worker.pipe] = worker, (item, tries, time.monotonic())
         worker.give(item)
+
+    def ready() -> list[Any]:
+        """Pipes with an answer, and those whose worker is over its time, which is then stopped."""
+        if limit_s is None:
+            return connection.wait(list(under_way))
+        ends = {pipe: began + limit_s for pipe, (_, _, began) in under_way.items()}
+        answered = connection.wait(list(ends), max(0.0, min(ends.values()) - time.monotonic()))
+        late = [pipe for pipe, end in ends.items() if pipe not in answered and end <= time.monotonic()]
+        for pipe in late:
+            pool[pipe].process.kill()
+            under_way[pipe] = (under_way[pipe][0], TRIES, 0.0)
+        return [*answered, *late]
 
     try:
         for number, item in zip(range(workers), rest):  # noqa: B905 - whichever is fewer
             give(_Worker(function, number), item, 1)
         while under_way:
-            for pipe in connection.wait(list(under_way)):
-                worker, (item, tries) = pool[pipe], under_way.pop(pipe)
+            for pipe in ready():
+                worker, (item, tries, _) = pool[pipe], under_way.pop(pipe)
                 lives, outcome = worker.answer()
                 if not lives:
                     pool.pop(pipe).end()
