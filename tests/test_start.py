@@ -14,10 +14,9 @@ from epistem.app.cli import app
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 LIGHT = {
     "annotated_doc", "annotated_types", "attr", "attrs", "click", "colorama", "epistem", "markdown_it", "mdurl",
-    "numpy", "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "typer", "typing_extensions",
-    "typing_inspection",
+    "pydantic", "pydantic_core", "pygments", "rich", "shellingham", "typer", "typing_extensions", "typing_inspection",
 }  # fmt: skip
-"""typer's own, and what epistem.core is made of."""
+"""typer's own."""
 MOST_CPU_S = 1.0
 
 # Each command asks in the same process: what the ones before have loaded is known, what it adds is its own.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from sklearn.ensemble import HistGradientBoostingClassifier
 from typer.testing import CliRunner
 
 from epistem.app import forecast as work
@@ -24,7 +25,6 @@ from epistem.report.export import write_coco
 from epistem.trust.cases import Cases, case_of, gather
 from epistem.trust.forecast import Expected, Forecaster, How
 from epistem.trust.forecast import _folds as folds_of
-from epistem.trust.objects import ObjectModel
 from epistem.trust.protocols import Fold, dealt_folds
 from epistem.trust.regressors import Regressor
 
@@ -86,13 +86,11 @@ def written(root: Path, n: int, *, start: int = 0) -> Written:
 def small() -> Iterator[None]:
     """Few trees: these tests are of the commands."""
 
-    class Few(ObjectModel):
-        def __init__(self, seed: int = 0) -> None:
-            super().__init__(seed)
-            self.model.set_params(max_iter=5)
+    def few(**how: Any) -> Any:
+        return HistGradientBoostingClassifier(**{**how, "max_iter": 5})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("epistem.trust.forecast.ObjectModel", Few)
+        patch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", few)
         patch.setattr(
             Forecaster, "_regressor", lambda self, target: Regressor(5, 5, self.how.seed, expected=f"e_{target}")
         )
@@ -381,8 +379,8 @@ def test_one_case_has_no_errors() -> None:
 def test_cases_are_made_from_the_plan_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def make(plan: Any, out: Path, *, told: Any, device: str | None, workers: int, backgrounds: Any) -> Cases:
-        asked.update(plan=plan, out=out, device=device, workers=workers)
+    def make(plan: Any, out: Path, *, workers: int, **more: Any) -> Cases:
+        asked.update(more, plan=plan, out=out, workers=workers)
         return cases_of(3)
 
     monkeypatch.setattr("epistem.app.forecast_cases.make_cases", make)

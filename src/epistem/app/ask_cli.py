@@ -12,8 +12,6 @@ from typer.core import TyperGroup
 from epistem.app.options import Json
 from epistem.app.papers_cli import EndpointModel, EndpointUrl, KeyFrom
 
-SOME_FAILED = 1
-
 
 class _ImageFirst(TyperGroup):
     """A group whose first word may be an image instead of a command."""

@@ -53,7 +53,7 @@ class AskStudy:
 
     Attributes:
         folder: where it lies.
-        pairs, answered, grades, figures: its records.
+        pairs, answered, figures: its records.
         rows: `scored_rows` of all.
         subject: whose answers are looked at; the others are baselines and controls.
         numbers: by judge; grades of people and models before those by rules.
@@ -64,7 +64,6 @@ class AskStudy:
     folder: Path
     pairs: Sequence[Pair]
     answered: Sequence[Answered]
-    grades: Sequence[Grade]
     figures: Sequence[Figure]
     rows: pd.DataFrame
     subject: Subject
@@ -147,7 +146,7 @@ def read_study(
     order = sorted(found, key=lambda judge: (judge.startswith("rules"), judge))
     numbers = {judge: found[judge] for judge in order}
     about = _about(figures, pairs, embed)
-    return AskStudy(store, pairs, answered, grades, figures, rows, subject, numbers, _loss(store), about)
+    return AskStudy(store, pairs, answered, figures, rows, subject, numbers, _loss(store), about)
 
 
 def write_page(study: AskStudy, out: Path, wording: Wording) -> Path:

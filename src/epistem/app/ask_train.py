@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from epistem.app.ask_folder import FIGURES, PAIRS
+from epistem.app.ask_folder import FIGURES, PAIRS, records_of
 from epistem.app.terminal import say
-from epistem.ask.records import Figure, Pair, read_records
+from epistem.ask.records import Figure, Pair
 from epistem.core import Micrograph, SettingsError
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def train_assistant(
     from epistem.nets.eye import ClipEye, FocusEye
     from epistem.nets.language import SMOLLM2, load_language
 
-    figures = {one.id: one for one in read_records(folder / FIGURES, Figure) if one.image}
-    pairs = [one for one in read_records(folder / PAIRS, Pair) if one.figure in figures]
+    figures = {one.id: one for one in records_of(folder, FIGURES, Figure) if one.image}
+    pairs = [one for one in records_of(folder, PAIRS, Pair) if one.figure in figures]
     if context == "drop":
         pairs, orphans = without_context(pairs)
         if orphans:

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from epistem.app.options import Cluster, Device, Json, Workers
-
-SOME_FAILED = 1
+from epistem.app.terminal import SOME_FAILED
 
 atoms = typer.Typer(help="What every atomic column of a doped dichalcogenide monolayer is.", no_args_is_help=True)
 

@@ -139,7 +139,7 @@ def record(found: Agreement) -> dict[str, Any]:
 
 
 def _labels(ratings: Sequence[Path]) -> list[str]:
-    """The labels that occur, in the order of their roles where they have one."""
+    """The labels that occur, by name."""
     names: dict[str, None] = {}
     for path in ratings:
         table = read_table(path)

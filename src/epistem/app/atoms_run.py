@@ -1,4 +1,4 @@
-"""What `epistem atoms classify` does with its words: one field, or each image of a folder."""
+"""What the commands of `epistem atoms` do with their words, and what they say of what came of it."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def _size_mb(folder: Path) -> float:
 
 
 def _memory_mb() -> float:
-    """What this process has taken at most, as far as the system tells."""
+    """Memory of this process [MB]: its peak where the system tells it (Windows), else what it has now."""
     import psutil
 
     used: Mapping[str, int] = psutil.Process(os.getpid()).memory_info()._asdict()

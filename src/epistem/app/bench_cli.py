@@ -66,7 +66,7 @@ def init(
 @benching.command()
 def schema() -> None:
     """Print the JSON Schema of a profile."""
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.bench.profile import json_schema
 
     print_json(json_schema())
@@ -81,7 +81,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """List the networks that a profile asks for, and who is learned from, judged on and tested."""
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.bench.plan import PARTS, make_plan
     from epistem.bench.plan import emit as write_scripts
     from epistem.bench.profile import load_profile
@@ -166,8 +166,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write the run's report: masks, scores, differences beyond chance, cost, and whether a network is ready."""
+    from epistem.app.as_json import print_json
     from epistem.app.bench_report import full_report
-    from epistem.app.forecast_table import print_json
     from epistem.app.train import AGAIN, Words
 
     with Words(quiet=as_json) as words, words.stoppable(
@@ -205,7 +205,7 @@ def _few_tested(planned: Plan) -> str:
 
 
 def _tell_profile(profile: Profile, out: Path, as_json: bool) -> None:
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
 
     if as_json:
         print_json({"profile": str(out), **profile.model_dump(by_alias=True)})

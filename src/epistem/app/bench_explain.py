@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from epistem.app.explain import Asked, Explanation, explain, region_of
+from epistem.app.explain import Asked, Explanation, explain, figure_of, region_of
 from epistem.bench.images import Scored, load_part
 from epistem.bench.plan import Plan
 from epistem.bench.profile import Profile
@@ -21,7 +21,6 @@ from epistem.core import RecordError, SettingsError
 from epistem.nets.segment_fit import predictor
 from epistem.nets.segment_use import Trained, open_segmenter
 from epistem.nets.tiles import shrunk_labels
-from epistem.report.heatmap_figures import Curves, heatmap_figure
 from epistem.trust.heatmap_check import over_images, pointing
 
 Told = Callable[[str, int, int, str], None]
@@ -63,7 +62,7 @@ def explain_run(
             points.append(pointing(made[one.name].heat.values, _drawn(drawn, one, network.shrink)))
     if regions is not None and not points:
         raise SettingsError(f"{regions} holds no mask of the images explained: {', '.join(made)}")
-    return Explained({name: _figure(one) for name, one in made.items()}, _alignment(list(made.values()), points))
+    return Explained({name: figure_of(one) for name, one in made.items()}, _alignment(list(made.values()), points))
 
 
 def _mask_name(image: str) -> str:
@@ -102,12 +101,6 @@ def _drawn(path: Path, one: Scored, shrink: int) -> NDArray[np.bool_]:
     if not region.any():
         raise SettingsError(f"{path}: the region is smaller than what the network sees as one pixel")
     return region
-
-
-def _figure(made: Explanation) -> bytes:
-    fall = made.deletion
-    curves = None if fall is None else Curves(fall.shares, fall.top, fall.random, fall.bottom, fall.p)
-    return heatmap_figure(made.grey, made.heat.region, made.heat.values, curves=curves)
 
 
 def _alignment(made: list[Explanation], points: list[bool]) -> Alignment | None:

@@ -107,9 +107,13 @@ def _found(run: Path, profile: Profile, plan: Plan) -> dict[str, NDArray[np.int1
     best = best_job(read_results(run))
     if best is None:
         return {}
-    folder, shrink = job_folder(run, best) / FOUND, profile.training.shrink
-    paths = {one.image_id: folder / f"{one.image_id}.png" for one in plan.split.test}
-    return {name: shrunk_labels(_labels(path), shrink) for name, path in paths.items()}
+    shrink = profile.training.shrink
+    return {name: shrunk_labels(_labels(path), shrink) for name, path in _masks_of(run, plan, best).items()}
+
+
+def _masks_of(run: Path, plan: Plan, job: str) -> dict[str, Path]:
+    """Where a job's masks of the test images lie."""
+    return {one.image_id: job_folder(run, job) / FOUND / f"{one.image_id}.png" for one in plan.split.test}
 
 
 def _advice(profile: Profile, plan: Plan, past: Path | None) -> Advice | None:
@@ -134,7 +138,7 @@ def read_results(run: Path, **more: Any) -> BenchResults:
     best = best_job(results)
     if best is None:
         return results
-    found = {one.image_id: job_folder(run, best) / FOUND / f"{one.image_id}.png" for one in plan.split.test}
+    found = _masks_of(run, plan, best)
     pictures, pooled = _pictures(profile, plan, images_to_show(results), found), _pooled(profile, plan, found)
     made = {"epistem": __version__, "run": run.name, "jobs": [one.job for one in done]}
     return BenchResults(

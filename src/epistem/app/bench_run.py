@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from epistem.app.terminal import say
+from epistem.app.terminal import SOME_FAILED, say
 from epistem.report.words import counted
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from epistem.bench.profile import Profile
     from epistem.bench.run import Outcome
     from epistem.bench.store import JobFailure, JobRecord
-
-SOME_FAILED = 1
 
 
 def run_profile(
@@ -109,7 +107,7 @@ def _said(plan: Plan, one: JobRecord | JobFailure) -> str:
 
 
 def _tell(profile: Profile, plan: Plan, outcome: Outcome, out: Path, as_json: bool) -> None:
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.app.segment import model_file
     from epistem.bench.store import read_scores
 

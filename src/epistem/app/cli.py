@@ -32,7 +32,17 @@ from epistem.app.papers_cli import papers
 from epistem.app.reproduce_cli import reproducing
 from epistem.app.segment_cli import explain, segment, train_segmenter
 from epistem.app.serve_cli import serve
-from epistem.app.terminal import Bar, facts_of, print_facts, say, tell_batch, tell_earlier
+from epistem.app.terminal import (
+    SOME_FAILED,
+    STOPPED,
+    USAGE,
+    Bar,
+    facts_of,
+    print_facts,
+    say,
+    tell_batch,
+    tell_earlier,
+)
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
 
@@ -47,8 +57,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-SOME_FAILED, USAGE = 1, 2
 
 
 class Matching(StrEnum):
@@ -349,7 +357,6 @@ def typicality(
 @app.command()
 def formats(as_json: Json = False) -> None:
     """List the files that can be read and the annotations that can be measured."""
-    from epistem.detect import DETECTORS
     from epistem.detect.adapters import ADAPTERS
     from epistem.imaging.read import SUFFIXES
 
@@ -385,7 +392,7 @@ def main() -> None:
         sys.exit(SOME_FAILED if isinstance(error, RecordError) else USAGE)
     except KeyboardInterrupt:
         say("Stopped. The same command goes on from here.")
-        sys.exit(130)
+        sys.exit(STOPPED)
 
 
 _OF_SETTINGS = (

@@ -199,6 +199,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
+def figure_of(made: Explanation) -> bytes:
+    """SVG of the region, its heatmap and, where it was tested, the curves of the test."""
+    fall = made.deletion
+    curves = None if fall is None else Curves(fall.shares, fall.top, fall.random, fall.bottom, fall.p)
+    return heatmap_figure(made.grey, made.heat.region, made.heat.values, curves=curves)
+
+
 def write_explanation(made: Explanation, out: Path) -> dict[str, Any]:
     """heatmap.svg for people, heatmap.tif and explain.json for machines; what the latter holds.
 
@@ -207,14 +214,9 @@ def write_explanation(made: Explanation, out: Path) -> dict[str, Any]:
     """
     import tifffile
 
-    curves = None
-    if made.deletion is not None:
-        fall = made.deletion
-        curves = Curves(fall.shares, fall.top, fall.random, fall.bottom, fall.p)
     out.mkdir(parents=True, exist_ok=True)
-    figure = heatmap_figure(made.grey, made.heat.region, made.heat.values, curves=curves)
     with written_whole(out / "heatmap.svg") as part:
-        part.write_bytes(figure)
+        part.write_bytes(figure_of(made))
     with written_whole(out / "heatmap.tif") as part:
         tifffile.imwrite(part, made.heat.values.astype(np.float32))
     told = record(made)

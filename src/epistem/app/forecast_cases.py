@@ -152,8 +152,9 @@ def try_part(plan: Plan, out: Path, number: int, means: _Means) -> None:
 def trained(plan: Plan, name: str, out: Path, *, told: Told, device: str | None = None, workers: int = 1) -> Weights:
     """One detector of the plan."""
     told.say(f"Detector {name}")
-    folder = out / "detectors" / name.replace(":", "-").replace("&", "and")
-    return train_from_spec(spec_of(plan.detectors[name]), folder, told=told, device=device, workers=workers)
+    return train_from_spec(
+        spec_of(plan.detectors[name]), _trained_in(out, name), told=told, device=device, workers=workers
+    )
 
 
 def _tried(plan: Plan, trial: Trial, number: int, out: Path, means: _Means) -> Iterator[Described]:
@@ -207,7 +208,12 @@ def _detector(plan: Plan, name: str, out: Path, device: str | None) -> Detector:
 
 def _weights(plan: Plan, name: str, out: Path) -> Path:
     network = plan.detectors[name]["network"]
-    return out / "detectors" / name.replace(":", "-").replace("&", "and") / f"{network}.safetensors"
+    return _trained_in(out, name) / f"{network}.safetensors"
+
+
+def _trained_in(out: Path, name: str) -> Path:
+    """Folder of a detector's training; the signs in its name are none of a file's everywhere."""
+    return out / "detectors" / name.replace(":", "-").replace("&", "and")
 
 
 def _harmed(field: LabelledField, trial: Trial, number: int) -> LabelledField:

@@ -76,9 +76,9 @@ def cases(
 
     A run that was stopped goes on where it was: the same command again.
     """
+    from epistem.app.as_json import print_json
     from epistem.app.forecast_cases import make_cases
     from epistem.app.forecast_plan import PLANS
-    from epistem.app.forecast_table import print_json
     from epistem.app.train import Words
 
     recorded = _recorded(spec)
@@ -117,9 +117,10 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a forecast on images with truth."""
+    from epistem.app.as_json import print_json
     from epistem.app.forecast import fit as fit_cases
     from epistem.app.forecast import scores_from
-    from epistem.app.forecast_table import fit_notes, fit_record, print_fitted, print_json
+    from epistem.app.forecast_table import fit_notes, fit_record, print_fitted
     from epistem.app.train import Words
     from epistem.trust.forecast import How
 
@@ -148,7 +149,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Expected F1, precision and recall of each image, and what to do with it."""
-    from epistem.app.forecast_table import predict_record, predicted_rows, print_json, print_predicted
+    from epistem.app.as_json import print_json
+    from epistem.app.forecast_table import predict_record, predicted_rows, print_predicted
 
     told, notes = _told(found, model, images, min_score, detector, weights, as_json, settings)
     if out is not None:
@@ -174,8 +176,9 @@ def label_next(
     as_json: Json = False,
 ) -> None:
     """Which images to label first, so that the detector and its forecast learn most."""
+    from epistem.app.as_json import print_json
     from epistem.app.forecast import first_to_label
-    from epistem.app.forecast_table import next_record, print_json, print_next
+    from epistem.app.forecast_table import next_record, print_next
 
     told, notes = _told(found, model, images, min_score, detector, weights, as_json)
     picks = first_to_label(told, number)
@@ -216,9 +219,10 @@ def evaluate(
 
 
 def _evaluate(model: Path, known: Cases, origin: Origin, min_score: float, as_json: bool) -> None:
+    from epistem.app.as_json import print_json
     from epistem.app.forecast import check_cases
     from epistem.app.forecast_check import evaluate as evaluate_cases
-    from epistem.app.forecast_table import print_evaluated, print_json
+    from epistem.app.forecast_table import print_evaluated
     from epistem.trust.model import load
 
     forecaster = load(_model(model))
@@ -233,8 +237,9 @@ def _evaluate(model: Path, known: Cases, origin: Origin, min_score: float, as_js
 
 
 def _compare(known: Cases, protocol: str, min_score: float, words: Words, as_json: bool) -> None:
+    from epistem.app.as_json import print_json
     from epistem.app.forecast_check import compare
-    from epistem.app.forecast_table import print_compared, print_json
+    from epistem.app.forecast_table import print_compared
     from epistem.trust.forecast import How
 
     how = How()

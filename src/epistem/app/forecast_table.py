@@ -1,11 +1,8 @@
-"""Forecasts and their errors as tables on the terminal, in CSV and as JSON."""
+"""Forecasts and their errors as tables on the terminal and in CSV, and what of them is told as JSON."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from epistem.app.forecast import FEW_CASES, Fitted, Told
@@ -14,24 +11,6 @@ from epistem.core import Interval
 from epistem.trust.label_first import Pick
 
 _SHOWN = {"f1": "F1", "precision": "precision", "recall": "recall"}
-
-
-def plain(value: Any) -> Any:
-    """Plain values for JSON; what is not known is None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def print_json(value: Any) -> None:
-    """The same on the terminal."""
-    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
 
 
 # ---------------------------------------------------------------- fit

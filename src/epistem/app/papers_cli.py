@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from epistem.app.options import Json
-
-SOME_FAILED = 1
+from epistem.app.terminal import SOME_FAILED
 
 papers = typer.Typer(help="From papers to figures, from figures to questions with evidence.", no_args_is_help=True)
 

@@ -95,9 +95,12 @@ def paper_files(sources: Sequence[Path]) -> list[Path]:
         elif source.exists():
             found.append(source)
         else:
-            raise SettingsError(f"{source} is not there")
+            raise SettingsError(f"{source}: wanted a paper or a folder of papers; there is none of that name")
     if not found:
-        raise SettingsError(f"no paper ({', '.join(_PAPERS)}) in {', '.join(map(str, sources))}")
+        raise SettingsError(
+            f"no paper ({', '.join(_PAPERS)}) in {', '.join(map(str, sources))}; give PDF or JATS XML "
+            "files, or folders of them"
+        )
     return sorted({path.resolve(): path for path in found}.values())
 
 
@@ -253,7 +256,6 @@ def sweep_settings(
     """How the writer's settings change what passes the checks, on the first five figures."""
     from epistem.ask.chat import Endpoint
     from epistem.ask.sensitivity import sensitivity
-    from epistem.report.export import write_table
 
     if endpoint is None or model is None or endpoint == "local":
         raise SettingsError("a sweep varies settings of an endpoint: give --endpoint URL --endpoint-model NAME")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +15,16 @@ from epistem import __version__
 from epistem.bench.meta import training_meta
 from epistem.bench.plan import Plan, load_plan, make_plan
 from epistem.bench.profile import Profile, load_profile, save_profile
-from epistem.bench.real_sets import SOURCES, Arm, Grid, grids, study_profile
+from epistem.bench.real_sets import SOURCES, Arm, grids, study_profile
 from epistem.bench.store import JobFailure, JobRecord, jobs_table, read_scores, records
 from epistem.bench.study import BenchStudy
 from epistem.core import RecordError, SettingsError
-from epistem.report.export import write_table, written_whole
+from epistem.report.export import write_table, write_text
 
 if TYPE_CHECKING:
     from epistem.app.train import Words
 
 DATA = "EPISTEM_STUDY_DATA"
-STEPS = 120
 PAGE = "bench.html"
 SHIPPED = Path(__file__).parents[1] / "bench" / "shipped"
 ORDER: tuple[Arm, ...] = ("random", "imagenet", "large", "paper")
@@ -170,21 +169,16 @@ def write_study(study: BenchStudy, out: Path) -> Path:
     """
     from epistem.bench.study_page import study_html
 
-    out.mkdir(parents=True, exist_ok=True)
-    with written_whole(out / PAGE) as part:
-        part.write_text(study_html(study), "utf-8")
+    write_text(out / PAGE, study_html(study))
     return out / PAGE
 
 
 def _todo(out: Path, data: Path, steps: int) -> Iterator[tuple[Path, Profile, Plan]]:
-    for arm, grid in _arms(grids(steps)):
+    by_arm = grids(steps)
+    for arm in ORDER:
         for name in SOURCES:
-            profile = study_profile(data, name, grid)
+            profile = study_profile(data, name, by_arm[arm])
             yield out / arm / name, profile, make_plan(profile)
-
-
-def _arms(all_arms: Mapping[Arm, Grid]) -> Sequence[tuple[Arm, Grid]]:
-    return [(arm, all_arms[arm]) for arm in ORDER]
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""`epistem reproduce forecast`, `bench`, `atoms`, `ask`: a published study again, its printed numbers beside ours."""
+"""`epistem reproduce forecast`, `forecast-table`, `bench`, `atoms`, `ask`: a published study again,
+its printed numbers beside ours.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,6 @@ if TYPE_CHECKING:
     from epistem.app.train import Words
 
 reproducing = typer.Typer(help="Do a published study again, its numbers beside ours.", no_args_is_help=True)
-
-
-@reproducing.callback()
-def _studies() -> None:
-    """With one command alone typer would take its name away."""
 
 
 @reproducing.command()
@@ -38,7 +35,7 @@ def forecast(
 
     A run that was stopped goes on where it was: the same command again.
     """
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.app.reproduce import reproduce
     from epistem.app.reproduce_page import write_study
     from epistem.app.reproduce_tables import numbers
@@ -67,7 +64,7 @@ def forecast_table(
 
     Errors by random folds stand beside the printed ones, and those with each split left out below.
     """
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.app.reproduce_deposited import deposited_errors
 
     rows = deposited_errors(file, repeats=repeats).replace({float("nan"): None}).to_dict("records")
@@ -96,7 +93,7 @@ def bench(
 
     A run that was stopped, or whose time was up, goes on where it was: the same command again.
     """
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.app.reproduce_bench import data_folder, kept_study, read_study, run_study, write_study
     from epistem.app.train import Words, need_torch
     from epistem.bench.study import study_numbers
@@ -122,7 +119,7 @@ def atoms(
     as_json: Json = False,
 ) -> None:
     """Atomic columns in context: accuracy and entropy by dose, the paper's figures as our numbers."""
-    from epistem.app.forecast_table import print_json
+    from epistem.app.as_json import print_json
     from epistem.app.reproduce_atoms import numbers, run_study, write_study
     from epistem.app.train import AGAIN, Words, need_torch
 
@@ -176,8 +173,8 @@ def ask(
 
     A run that was stopped goes on where it was: the same command again.
     """
+    from epistem.app.as_json import print_json
     from epistem.app.ask_evaluate import evaluate_set
-    from epistem.app.forecast_table import print_json
     from epistem.app.reproduce_ask import reproduce_ask
 
     if store is None:

@@ -96,7 +96,7 @@ def page_of(study: Study, data: Mapping[str, pd.DataFrame], figures: Mapping[str
             *pictures("figure-6a-parity", "figure-6b-parity-of-splits"),
         )),
         Section(title="Precision, recall, swelling", id="targets", blocks=(
-            shown.table_3(study, data["table-3-targets"]),
+            shown.table_3(data["table-3-targets"]),
         )),
         Section(title="Good or not", id="good", blocks=tuple(
             pictures("figure-7-confusion", "figure-8-precision-recall", "figure-9-sweep")
@@ -200,8 +200,8 @@ def _made(study: Study, data: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
     yield Text(
         title="Not on this page",
         text="The paper also tries photographs (COCO-128: all forecast below 0.7, over 75 % below 0.5); they are no "
-        "simulated images. Its supplement was not at hand. The authors' own features and F1 (figshare 27281400) can "
-        "be read by epistem.trust.published.read_published_table.",
+        "simulated images. Its supplement was not at hand. The authors' own features and F1 (figshare 27281400) "
+        "can be tried with epistem reproduce forecast-table.",
     )
     links = tuple(Link.to_file(f"{name}.csv", f"tables/{name}.csv") for name in data)
     yield Links(title="Tables", links=links)

@@ -74,7 +74,8 @@ def table_2(study: Study, table: pd.DataFrame) -> Iterator[Table]:
         )  # fmt: skip
 
 
-def table_3(study: Study, table: pd.DataFrame) -> Table:
+def table_3(table: pd.DataFrame) -> Table:
+    """Errors of precision, recall and swelling beside those of F1: printed, the forest and ours."""
     labels = [Column(label=label, align="left", kind="text") for label in ("Target", "Who", "What is left out")]
     rows: list[tuple[Cell, ...]] = []
     order = list(TARGET_NAMES)
@@ -136,6 +137,7 @@ def _mae(table: pd.DataFrame, model: str, protocol: str) -> float | None:
 
 
 def ablation(data: Mapping[str, pd.DataFrame]) -> Iterator[Table]:
+    """Ours on some of its parts; nothing where no part was left out."""
     table = data.get("ablation")
     if table is None or len(table) < 2:
         return
@@ -158,6 +160,7 @@ def ablation(data: Mapping[str, pd.DataFrame]) -> Iterator[Table]:
 
 
 def coverage(study: Study, data: Mapping[str, pd.DataFrame]) -> Iterator[Table]:
+    """Share of the truths inside the intervals of ours, by target and subset."""
     titles = {"coverage-split": "a split left out", "coverage-random": "random five folds"}
     for name, by in titles.items():
         if name not in data:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from epistem.app.options import Device, Json
+from epistem.app.terminal import SOME_FAILED
 
-SOME_FAILED = 1
 LITE = "tf_efficientnet_lite0"
 
 
@@ -98,9 +98,9 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show what an answer hangs on: how much it changes when parts of the image do, and whether that map holds."""
+    from epistem.app.as_json import print_json
     from epistem.app.explain import ask_detector, ask_model, write_explanation
     from epistem.app.explain import explain as look
-    from epistem.app.forecast_table import print_json
     from epistem.app.segment import model_file
     from epistem.app.terminal import say
     from epistem.app.train import AGAIN, Words

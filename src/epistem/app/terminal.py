@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from epistem.app.store import Earlier, ImageRecord
     from epistem.core import Micrograph, MicrographSeries
 
-STOPPED = 130
+SOME_FAILED, USAGE, STOPPED = 1, 2, 130
+"""Exit codes: some files failed, the command was wrong, ended by Ctrl-C."""
+
 _STAGE_S = 10.0
 _TOLD = 20  # images named on the terminal
 _WARNED = 200  # images whose warnings are told there

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from epistem.app.terminal import STOPPED
 from epistem.core import DependencyMissing, Interval, SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from epistem.nets.train import Step
     from epistem.nets.weights import Weights
 
-STOPPED = 130
 GOES_ON, AGAIN = "The same command goes on from there.", "The same command begins again."
 _BAR = 16  # columns
 _FIRST_S, _EVERY_S = 5.0, 30.0  # to the first line of a work where there is no terminal, and between lines

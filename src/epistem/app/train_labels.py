@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -308,8 +309,6 @@ def _identity(labelled: Sequence[Labelled]) -> dict[str, list[str]]:
 
 
 def _hash(truth: Instances) -> str:
-    import hashlib
-
     digest = hashlib.sha256(truth.boxes.tobytes() + truth.columns["ignored"].tobytes())
     for mask in truth.masks():
         digest.update(np.packbits(mask.crop).tobytes())

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, RootModel, ValidationError, model_validator
 
-from epistem.ask.chat import ChatError, ask_json
+from epistem.ask.chat import ChatError, ask_json, name_of
 from epistem.ask.prompting import as_data, conversation, prompt
 from epistem.ask.records import LEVELS, ContextType, Figure, Level, Pair, identity
 from epistem.ask.scene_words import TECHNIQUES, length
@@ -135,8 +135,10 @@ def _composed(pair: Pair, attributes: Sequence[Attribute], rng: np.random.Genera
         for i in order
         if not leak(pair.question, f"{attributes[i][1]} {pair.question}", pair.answer).leaks
     ]
-    seen: set[str] = set()
-    first = [one for one in safe if not (one[0] in seen or seen.add(one[0]))]  # type: ignore[func-returns-value]
+    by_type: dict[str, Attribute] = {}
+    for one in safe:
+        by_type.setdefault(one[0], one)
+    first = list(by_type.values())
     chosen = first + [one for one in safe if one not in first]
     made = InContext([], [])
     for count, level in enumerate(LEVELS[1:], 1):
@@ -182,7 +184,7 @@ def _written(pair: Pair, attributes: Sequence[Attribute], model: ChatModel) -> I
         reply, why = None, str(error)
     if reply is None:
         return InContext([], [(level, why) for level in LEVELS[1:]])
-    made, maker = InContext([], []), f"{getattr(model, 'name', type(model).__name__)}, {rules.name} {rules.hash}"
+    made, maker = InContext([], []), f"{name_of(model)}, {rules.name} {rules.hash}"
     given: dict[str, dict[str, Any]] = {}
     for element in reply.root:
         given.setdefault(str(element.get("level")), element)

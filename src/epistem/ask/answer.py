@@ -82,7 +82,7 @@ def answer(
     model = speaker.name if speaker is not None else "no language model"
     return Answered(
         id=identity(pair, model, "real", text), pair=pair, model=model, question=question, text=text,
-        statements=(statement,), abstained=_CANNOT.search(text) is not None,
+        statements=(statement,), abstained=abstains(text),
         seconds=round(time.perf_counter() - began, 3), mode="whole",
         left_out=left_out,
     )  # fmt: skip

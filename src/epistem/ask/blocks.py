@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from epistem.ask.mentions import CaptionStart, caption_start
-from epistem.ask.pdf import Box, Line, Page, overlap, union
+from epistem.ask.pdf import Box, Line, Page, union
 
 Kind = Literal["body", "caption", "table", "small"]
 
@@ -298,10 +298,3 @@ def _by_indent(lines: Sequence[Line]) -> list[list[Line]]:
             parts.append([])
         parts[-1].append(line)
     return parts
-
-
-def covered(box: Box, blocks: Sequence[Block]) -> float:
-    """Share of a box that lines of these blocks cover, 0 to 1."""
-    whole = max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
-    shared = [overlap(box, line.box) for block in blocks for line in block.lines]
-    return sum(max(0.0, s[2] - s[0]) * max(0.0, s[3] - s[1]) for s in shared) / whole

@@ -190,6 +190,11 @@ def image_message(text: str, image: Image.Image) -> dict[str, object]:
     }
 
 
+def name_of(model: object) -> str:
+    """What a chat model's answers are recorded under; one without a name is called by its class."""
+    return str(getattr(model, "name", type(model).__name__))
+
+
 def ask_json(model: Callable[[Messages], str], messages: Messages, kind: type[M]) -> tuple[M | None, str]:
     """An answer as a record; what is none is sent back once with what is wrong with it.
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from epistem.ask.chat import ChatError, ask_json
+from epistem.ask.chat import ChatError, ask_json, name_of
 from epistem.ask.prompting import as_data, conversation, prompt
 from epistem.core.errors import SettingsError
 from epistem.core.protocols import ChatModel
@@ -182,7 +182,7 @@ def titled(found: Clusters, texts: Mapping[str, str], chat: ChatModel) -> Cluste
         if not title:
             untitled.append(f"{one.title}: {why}")
         clusters.append(one._replace(title=title or one.title))
-    name = getattr(chat, "name", type(chat).__name__)
+    name = name_of(chat)
     by = name if len(untitled) < len(clusters) else found.titled_by
     return replace(found, clusters=tuple(clusters), titled_by=by, prompt=asked.hash, untitled=tuple(untitled))
 

@@ -213,8 +213,7 @@ def _claims(sentence: str, number: int) -> Iterator[Claim]:
     text = ADJUNCT.sub("", sentence.lower())
     carried = False
     chunks = [chunk for chunk in _CHUNK.split(text) if chunk and chunk.strip()]
-    behind = _denied_behind(chunks)
-    for chunk, after in zip(chunks, behind, strict=True):
+    for chunk, reach in zip(chunks, _denied_behind(chunks), strict=True):
         # "No cracks, pores or voids": what was denied goes on until a new statement begins.
         goes_on = carried and not _TURN.match(chunk) and (not VERB.search(chunk) or chunk.startswith(("or ", "nor ")))
         denials = [one.end() for one in DENY.finditer(chunk)]
@@ -230,7 +229,7 @@ def _claims(sentence: str, number: int) -> Iterator[Claim]:
             # "not free of": two denials side by side affirm.
             twice = len(before) > 1 and len(chunk[before[-2] : before[-1]].split()) <= 2 and "free" in chunk
             placed = any(any(e.start() < at for e in content) for at in places if at < word.start())
-            denied = ((bool(before) and not twice) or after(word.start())) and not placed
+            denied = ((bool(before) and not twice) or word.start() < reach) and not placed
             denied = denied or goes_on
             denied = denied or chunk.startswith("-free", word.end())
             hedged = any(start < word.start() or whole for start, whole in hedges)
@@ -251,14 +250,13 @@ def _ruled_out(text: str) -> bool:
     return "cannot be ruled out" in text or "cannot be excluded" in text
 
 
-def _denied_behind(chunks: list[str]) -> list:  # type: ignore[type-arg]
-    """For each chunk, whether a word at a place is denied by what follows: "cracks are not visible"."""
+def _denied_behind(chunks: list[str]) -> list[int]:
+    """For each chunk, the place before which words are denied by what follows: "cracks are not visible"."""
     found = []
     later = False
     for chunk in reversed(chunks):
         ends = [one.start() for one in DENY_BEFORE.finditer(chunk)]
-        reach = max(ends, default=-1)
         whole = later and not VERB.search(chunk) and not _TURN.match(chunk)
-        found.append(lambda at, reach=reach, whole=whole: at < reach or whole)
+        found.append(len(chunk) if whole else max(ends, default=0))
         later = bool(ends) or whole
     return found[::-1]

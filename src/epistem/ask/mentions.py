@@ -185,7 +185,7 @@ def sentences(text: str) -> list[str]:
     found, start = [], 0
     for end in re.finditer(r"[.!?]['\")\]]*(?:\s*\[[\d,–\s-]+\])?\s+(?=[\"'(\[]?[A-Z0-9α-ω])", text):
         before = text[start : end.start() + 1]
-        if _SHORT.search(before) or (re.search(r"\bal\.$", before)):
+        if _SHORT.search(before):
             continue
         found.append(text[start : end.end()].strip())
         start = end.end()

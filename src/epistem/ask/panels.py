@@ -14,6 +14,8 @@ from epistem.ask.layout import clusters
 from epistem.ask.pdf import Box, Line, area, overlap, union
 
 Bools = NDArray[np.bool_]
+Part = tuple[int, int, int, int]
+"""Rows and columns of a picture: [row0, col0, row1, col1]."""
 
 _GUTTERS = (0.004, 0.008, 0.015, 0.03)
 """Widths over the longer side, from the narrowest that journals set."""
@@ -119,13 +121,13 @@ def _away(label: Box, panel: Box) -> float:
     return across + max(panel[1] - y, y - panel[3], 0.0)
 
 
-def _on_page(part: tuple[int, int, int, int], box: Box, shown: Image.Image) -> Box:
+def _on_page(part: Part, box: Box, shown: Image.Image) -> Box:
     across, down = (box[2] - box[0]) / shown.width, (box[3] - box[1]) / shown.height
     row0, col0, row1, col1 = part
     return box[0] + col0 * across, box[1] + row0 * down, box[0] + col1 * across, box[1] + row1 * down
 
 
-def cut(shown: Image.Image, wanted: int) -> list[tuple[int, int, int, int]]:
+def cut(shown: Image.Image, wanted: int) -> list[Part]:
     """Parts of a picture between gutters, as [row0, col0, row1, col1]; with the gutters that give what is wanted.
 
     Args:
@@ -136,7 +138,7 @@ def cut(shown: Image.Image, wanted: int) -> list[tuple[int, int, int, int]]:
         As many as wanted, or what the narrowest gutters give.
     """
     grey = np.asarray(shown.convert("L")).astype(np.int16)
-    first: list[tuple[int, int, int, int]] = []
+    first: list[Part] = []
     for ground in (255, 0):
         is_ground = np.abs(grey - ground) <= _FLAT
         for share in _GUTTERS:
@@ -148,7 +150,7 @@ def cut(shown: Image.Image, wanted: int) -> list[tuple[int, int, int, int]]:
     return first
 
 
-def _cut(is_ground: Bools, part: tuple[int, int, int, int], least: int) -> list[tuple[int, int, int, int]]:
+def _cut(is_ground: Bools, part: Part, least: int) -> list[Part]:
     """Recursive XY-cut: along the widest gutter first."""
     row0, col0, row1, col1 = part = _trimmed(is_ground, part)
     if row1 <= row0 or col1 <= col0:
@@ -169,7 +171,7 @@ def _cut(is_ground: Bools, part: tuple[int, int, int, int], least: int) -> list[
     return [one for half in halves for one in _cut(is_ground, half, least)]
 
 
-def _trimmed(is_ground: Bools, part: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _trimmed(is_ground: Bools, part: Part) -> Part:
     row0, col0, row1, col1 = part
     ink = ~is_ground[row0:row1, col0:col1]
     rows, cols = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
@@ -183,7 +185,7 @@ def _runs(flags: Bools) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _joined_small(parts: list[tuple[int, int, int, int]], shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+def _joined_small(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
     """Small parts, such as labels and the print of a strip, put to the large part they are nearest to."""
     limit = _SMALLEST * shape[0], _SMALLEST * shape[1]
     large = [one for one in parts if one[2] - one[0] >= limit[0] and one[3] - one[1] >= limit[1]]
@@ -202,11 +204,11 @@ def _joined_small(parts: list[tuple[int, int, int, int]], shape: tuple[int, ...]
     ]
 
 
-def _is_strip_of(large: tuple[int, int, int, int], part: tuple[int, int, int, int]) -> bool:
+def _is_strip_of(large: Part, part: Part) -> bool:
     return part[1] >= large[1] - 2 and part[3] <= large[3] + 2 and part[3] - part[1] > 0.3 * (large[3] - large[1])
 
 
-def _gap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> int:
+def _gap(one: Part, other: Part) -> int:
     down, across = max(one[0], other[0]) - min(one[2], other[2]), max(one[1], other[1]) - min(one[3], other[3])
     return max(down, 0) + max(across, 0)
 

@@ -1,13 +1,13 @@
 """Controls planted among answers: what a judge must say of them is known beforehand.
 
-==========  ==========================================================  ========================
-control     the candidate is                                            the judge must say
-==========  ==========================================================  ========================
-benchmark   the benchmark answer itself                                 quality ≥ 95
-unrelated   the answer to a question of another paper and category      quality ≤ 10
-negated     the contrary of what the benchmark says of defects          defect 0
-padded      the benchmark, or half of it, between words that say nothing  quality as without, ± 3
-==========  ==========================================================  ========================
+==========  ===============================================================  ========================
+control     the candidate is                                                 the judge must say
+==========  ===============================================================  ========================
+benchmark   the benchmark answer itself                                      quality ≥ 95
+unrelated   the answer to a question of another paper and category           quality ≤ 10
+negated     the contrary of what the benchmark says of defects               defect 0
+padded      the benchmark, or half of it, between words that say nothing     quality as without, ± 3
+==========  ===============================================================  ========================
 """
 
 from __future__ import annotations
@@ -250,6 +250,14 @@ def _asked(judge: Judge, pair: Pair, candidate: str, assessment: Assessment) -> 
     return judge.grade(pair.question, pair.answer, candidate, assessment, context=context)
 
 
-def _row(pair, control, candidate, wanted, grade, score, within) -> Planted:  # type: ignore[no-untyped-def]
-    holds = None if score is None else bool(within(score))
+def _row(
+    pair: Pair,
+    control: Control,
+    candidate: str,
+    wanted: str,
+    grade: Grade,
+    score: float | None,
+    within: Callable[[float], bool],
+) -> Planted:
+    holds = None if score is None else within(score)
     return Planted(control, pair.id, candidate, wanted, score, grade.verdict, holds, grade.why)

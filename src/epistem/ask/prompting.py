@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from importlib.resources import files
 from typing import NamedTuple
+
+from epistem.ask.records import identity
 
 _MARK = re.compile(r"<<<|>>>")
 DATA = (
@@ -25,7 +26,7 @@ class Prompt(NamedTuple):
 def prompt(name: str) -> Prompt:
     """The prompt of this name, from the package's `prompts` folder."""
     text = files("epistem.ask").joinpath("prompts", f"{name}.md").read_text("utf-8")
-    return Prompt(name, text, hashlib.sha256(text.encode()).hexdigest()[:12])
+    return Prompt(name, text, identity(text))
 
 
 def as_data(label: str, text: str) -> str:

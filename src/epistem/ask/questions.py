@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from epistem.ask.chat import ChatError, ask_json
+from epistem.ask.chat import ChatError, ask_json, name_of
 from epistem.ask.checks import PUBLISHED, Encode, Refused, Rules, refusals
 from epistem.ask.prompting import Prompt, as_data, conversation, prompt
 from epistem.ask.records import CATEGORIES, Category, Figure, Pair, Subcategory, identity
@@ -106,7 +106,7 @@ class ChatWriter:
             raise SettingsError(f"rules are written as bullets or prose, not {style!r}")
         self._model = model
         self.prompt: Prompt = prompt(f"questions_{style}")
-        self.name = str(getattr(model, "name", type(model).__name__))
+        self.name = name_of(model)
 
     def __call__(self, figure: Figure, categories: Sequence[Category], n: int) -> Written:
         """Up to n questions of each category and subcategory; without an answer, why."""

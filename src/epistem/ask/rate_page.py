@@ -6,18 +6,15 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from epistem.ask.judge import ASSESSMENTS, Assessment, claim
+from epistem.ask.offline_page import offline_page
 from epistem.ask.records import Answered, Pair
 from epistem.core import RecordError, SettingsError
 from epistem.stats.blind import evenly_chosen, shown_order
@@ -92,7 +89,8 @@ def write_answers_page(
         "items": [_item(one, pair, assessments, open_image) for one, pair in chosen],
         "order": order.tolist(),
     }
-    path.write_text(_html(page), "utf-8")
+    named = {**page, "id": hashlib.sha256(repr(page).encode()).hexdigest()[:16]}
+    path.write_text(offline_page("rate", named), "utf-8")
     return AnswersPage(path, tuple(one.id for one, _ in chosen), order)
 
 
@@ -122,24 +120,3 @@ def _png(image: Image.Image) -> str:
     held = io.BytesIO()
     small.save(held, "PNG")
     return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
-
-
-def _html(page: dict[str, Any]) -> str:
-    script = files("epistem.ask").joinpath("templates", "rate.js").read_text("utf-8")
-    # With the script's hash in the policy, nothing that slipped into an answer could run, and nothing is loaded.
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    named = {**page, "id": hashlib.sha256(repr(page).encode()).hexdigest()[:16]}
-    return _environment().get_template("rate.html.j2").render(page=named, policy=policy, script=Markup(script))
-
-
-@cache
-def _environment() -> Environment:
-    # The name ends in .j2, by which jinja would not know that it is HTML.
-    return Environment(
-        loader=PackageLoader("epistem.ask", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -8,16 +8,13 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from epistem.ask.offline_page import offline_page
 from epistem.ask.records import Figure
 from epistem.core import RecordError, SettingsError
 
@@ -83,13 +80,8 @@ def write_review(path: Path, figures: Sequence[Figure], folder: Path) -> int:
     items = [_item(one, folder) for one in waiting]
     digest = hashlib.sha256(json.dumps([one.id for one in waiting]).encode()).hexdigest()[:16]
     page = {"id": digest, "items": items, "techniques": TECHNIQUES, "reasons": REASONS}
-    script = files("epistem.ask").joinpath("templates", "review.js").read_text("utf-8")
-    # With the script's hash in the policy, nothing that slipped out of a PDF could run, and nothing is loaded.
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    html = _environment().get_template("review.html.j2").render(page=page, policy=policy, script=Markup(script))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, "utf-8")
+    path.write_text(offline_page("review", page), "utf-8")
     return len(waiting)
 
 
@@ -170,14 +162,3 @@ def _picture(path: Path) -> str | None:
     held = io.BytesIO()
     picture.save(held, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("epistem.ask", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

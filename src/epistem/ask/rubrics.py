@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from epistem.ask.chat import ChatError, ask_json
+from epistem.ask.chat import ChatError, ask_json, name_of
 from epistem.ask.judge import ASSESSMENTS, STATUS, Assessment, feature_score
 from epistem.ask.records import Grade, identity
 from epistem.core.errors import SettingsError
@@ -103,7 +103,7 @@ class ModelJudge:
     def __init__(self, chat: ChatModel) -> None:
         self.chat = chat
         # The prefix keeps any model's grades apart from those by rules, whatever the model is called.
-        self.name = f"model:{getattr(chat, 'name', type(chat).__name__)}"
+        self.name = f"model:{name_of(chat)}"
 
     def grade(
         self, question: str, benchmark: str, candidate: str, assessment: Assessment, *, context: Sequence[str] = ()

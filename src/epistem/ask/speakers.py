@@ -54,12 +54,6 @@ class LocalAssistant:
 
         yield from self._network.stream([Turn(text, "")], self._features(image), longest=self._longest)
 
-    def whole(self, image: Image.Image | None, text: str) -> str:
-        """The answer at once."""
-        from epistem.nets.assistant import Turn
-
-        return self._network.answer([Turn(text, "")], self._features(image), longest=self._longest)
-
     def many(self, asked: Sequence[tuple[Image.Image | None, str]]) -> list[str]:
         """The answers to several at once."""
         from epistem.nets.assistant import Turn

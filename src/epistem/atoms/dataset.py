@@ -93,8 +93,8 @@ class Spec(BaseModel):
         placement_A: standard deviation of where a patch is centred from the site.
         defects: range of the share of each kind of defect among the sites that can have it.
         doubtful: share of fields whose angles are only estimated: there every column's signal is off by
-            `signal_error`
-            (standard deviation of its logarithm, on each detector), as real detectors and tilted crystals have it.
+            `signal_error` (standard deviation of its logarithm, on each detector), as real detectors and tilted
+            crystals have it.
         patches: which are given: "balanced" has each role as often, as far as it goes round; "natural" has all.
     """
 

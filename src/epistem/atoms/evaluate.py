@@ -166,8 +166,7 @@ def bound(
     """Columns, and how many of them an observer gets right who knows everything but what the column is.
 
     It knows the noise-free image, the neighbours and the place, and asks which of the three roles that the site can
-    have
-    makes the counts likeliest: nothing that looks at one detector can do better. Fields without aberrations,
+    have makes the counts likeliest: nothing that looks at one detector can do better. Fields without aberrations,
     contamination, jitter and read noise, which it would have to know as well.
 
     Returns:

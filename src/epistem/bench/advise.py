@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from epistem.bench.arms import decoder_of
 from epistem.core import Interval, RecordError
 from epistem.report.words import counted, number
+from epistem.stats.intervals import student_interval
 
 LEAST_DATASETS = 4
 """Past datasets from which anything is said: with three, two are left to learn from when one is held out."""
@@ -124,7 +124,8 @@ def leave_one_out(meta: pd.DataFrame, quality: pd.DataFrame) -> Regret:
     mean = {way: float(table[f"{way} regret"].mean()) for way in ways}
     habit = min(ways[1:], key=lambda way: mean[way])
     gains = (table[f"{habit} regret"] - table[f"{SIMILAR} regret"]).to_numpy(float)
-    return Regret(table, mean, _t_interval(gains), len(table))
+    # Student's t: datasets are too few to draw from
+    return Regret(table, mean, student_interval(gains, coverage=0.9), len(table))
 
 
 def regret_words(regret: Regret, metric: str = "IoU") -> tuple[str, ...]:
@@ -190,10 +191,3 @@ def _chosen(way: str, new: pd.Series, meta: pd.DataFrame, quality: pd.DataFrame)
     if way == UNET:
         lead = lead[[name for name in lead if decoder_of(str(name)) == "unet"]]
     return str(lead.mean().idxmax())
-
-
-def _t_interval(values: Floats, coverage: float = 0.9) -> Interval:
-    """Of the mean, by Student's t: datasets are too few to draw from."""
-    mean, sd = float(values.mean()), float(values.std(ddof=1))
-    half = float(-stdtrit(len(values) - 1, (1 - coverage) / 2)) * sd / np.sqrt(len(values))
-    return Interval(mean - half, mean, mean + half, coverage)

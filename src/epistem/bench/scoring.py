@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from epistem.bench.arms import LOWER, STORED
 from epistem.bench.images import Scored
 from epistem.bench.profile import Profile
 from epistem.segment.boundaries import shape_scores, structure
@@ -16,13 +17,10 @@ from epistem.segment.metrics import class_weights, confusion
 from epistem.segment.summary import ALL, FOREGROUND, image_scores
 
 IGNORED = -1
-SHAPE_METRICS = {"boundary_f": "boundary_f", "cldice": "cldice", "hd95": "hd95_px"}
-"""Metric of a profile → its name in `shape_scores`."""
+SHAPE_METRICS = ("boundary_f", "cldice", "hd95")
+"""Metrics of a profile that `shape_scores` measures."""
 STRUCTURE_METRICS = {"porosity": "share", "connectivity": "largest_share"}
 """Metric of a profile → the field of `Structure` whose error, found minus true, is listed."""
-NAME_OF = SHAPE_METRICS | {metric: f"{metric}_error" for metric in STRUCTURE_METRICS}
-"""Metric of a profile → what it is called in tables of scores, where that differs."""
-LOWER_IS_BETTER = ("hd95", "porosity", "connectivity")
 
 
 def score_image(
@@ -44,7 +42,8 @@ def score_image(
 
 def training_weights(images: Sequence[Scored], classes: Sequence[str]) -> NDArray[np.float64]:
     """Weights of the classes for the weighted IoU, from the training images alone."""
-    return class_weights([confusion(np.maximum(one.labels, 0), one.labels, classes, ignore=-1) for one in images])
+    counts = [confusion(np.maximum(one.labels, 0), one.labels, classes, ignore=IGNORED) for one in images]
+    return class_weights(counts)
 
 
 def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[Any], list[Any]], float]:
@@ -57,7 +56,7 @@ def rate_of(profile: Profile, weights: NDArray[np.float64]) -> Callable[[list[An
             values = [_tile_value(score_image(f, t, "", profile, weights), f, t, profile) for f, t in pairs]
             known = [abs(value) for value in values if value == value]
             mean = float(np.mean(known)) if known else np.nan
-            return -mean if primary in LOWER_IS_BETTER else mean
+            return -mean if primary in LOWER else mean
         counts = np.sum([confusion(f, t, classes, ignore=IGNORED) for f, t in pairs], axis=0)
         scored = image_scores(counts[None], classes, weights=weights, background=classes[0])
         of = scored["class"].isin([FOREGROUND, ALL]) & (scored["metric"] == primary)
@@ -72,7 +71,7 @@ def _tile_value(scored: pd.DataFrame, found: NDArray[Any], truth: NDArray[Any], 
     What only one side has is as wrong as can be: else a network that finds nothing would be judged by nothing.
     """
     primary = profile.task.primary
-    mine = scored[scored["metric"] == NAME_OF[primary]].set_index("class")["value"]
+    mine = scored[scored["metric"] == STORED.get(primary, primary)].set_index("class")["value"]
     if primary not in ("hd95", "connectivity"):
         return float(mine[FOREGROUND])
     worst = float(np.hypot(*truth.shape)) if primary == "hd95" else 1.0

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from epistem.core import Detector, Instances, Micrograph, SettingsError, Table
+from epistem.core.errors import SettingsError
+from epistem.core.registry import Table
+
+if TYPE_CHECKING:
+    from epistem.core import Detector, Instances, Micrograph
 
 DETECTORS = Table(
     "detector",

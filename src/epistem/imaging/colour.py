@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ def from_colour(
     coloured = spread > GREY_TOLERANCE * full
     share = float(coloured.mean())
     if share > OVERLAY_SHARE:
-        return _channels(colour, replace(like, warnings=like.warnings + notes), valid)
+        return channels(colour, replace(like, warnings=like.warnings + notes), NAMES, valid)
     notes += ("red, green and blue differ a little; the green one is kept",)
     if share > 0:
         notes += (f"{share:.1%} of the pixels are coloured (labels, bars) and are left out",)
@@ -55,15 +56,25 @@ def _opaque(alpha: NDArray[Any] | None) -> tuple[NDArray[np.bool_] | None, tuple
     return alpha > 0, (f"{float((alpha == 0).mean()):.1%} of the pixels are transparent and are left out",)
 
 
-def _channels(colour: NDArray[Any], like: Micrograph, valid: NDArray[np.bool_] | None) -> MicrographSeries:
+def channels(
+    samples: NDArray[Any], like: Micrograph, names: Sequence[str], valid: NDArray[np.bool_] | None = None
+) -> MicrographSeries:
+    """One image a channel.
+
+    Args:
+        samples: (H, W, C).
+        like: carries what all of them share; its pixels do not matter.
+        names: C names.
+        valid: (H, W) which pixels are image; None: all.
+    """
     slices = tuple(
         replace(
             like,
-            pixels=as_recorded(colour[..., i]),
+            pixels=as_recorded(samples[..., i]),
             valid=valid,
             slice=Slice("channel", i, name),
             name=f"{like.name} [{name}]",
         )
-        for i, name in enumerate(NAMES)
+        for i, name in enumerate(names)
     )
     return MicrographSeries(slices, "channel", like.name, like.warnings)

@@ -47,7 +47,6 @@ def fei(tags: Mapping[str, Any]) -> Facts:
             instrument=_word(look_up(tags, "System.SystemType")),
             beam_keV=volts / 1e3 if volts and volts > 0 else None,
             detector=_word(detector),
-            magnification=None,
             acquired=" ".join(str(part) for part in (date, time) if part) or None,
         ),
     )

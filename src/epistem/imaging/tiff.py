@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 import numpy as np
 import tifffile
 
-from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, ReadError, Slice
+from epistem.core import Axis, Context, Micrograph, MicrographSeries, NotAnImage, ReadError
 from epistem.imaging import sem_tags
 from epistem.imaging.border import MAX_STACK, as_recorded, check_declared, guarded
-from epistem.imaging.colour import from_colour
+from epistem.imaging.colour import channels, from_colour
 from epistem.imaging.plain import plain
 from epistem.imaging.sem_tags import Facts
 from epistem.imaging.sidecar import beside
@@ -26,7 +26,6 @@ from epistem.imaging.together import labels_of, together, unread, with_warnings
 from epistem.imaging.units import PixelSize
 
 _AXES: dict[str, Axis] = {"T": "t", "Z": "z", "C": "channel"}
-_WORDS = {"T": "t", "Z": "z", "C": "channel"}
 _STREAK = "a streak camera's axes are wavelength and time: lengths in nm have no meaning here"
 
 
@@ -124,7 +123,7 @@ def _part(path: Path, tif: tifffile.TiffFile, series: Any) -> Micrograph | Micro
     lengths = tuple(shape[i] for i in before)
     letters = [axes[i] for i in before]
     axis = _AXES.get(letters[int(np.argmax(lengths))], order) if before else order
-    words = [""] if len(before) == 1 else [f"{_WORDS.get(letter, 'page')} " for letter in letters]
+    words = [""] if len(before) == 1 else [f"{_AXES.get(letter, 'page')} " for letter in letters]
     label, n, is_imagej = labels_of(words, lengths), prod(lengths), bool(tif.is_imagej)
     if is_later(series):
         plane = stored(path, series)
@@ -185,16 +184,7 @@ def _samples(plane: np.ndarray[Any, Any], page: Any, like: Micrograph) -> Microg
     alpha = _alpha(plane, page)
     if alpha is not None and plane.shape[-1] == 2:
         return from_colour(np.repeat(plane[..., :1], 3, axis=-1), like, alpha=alpha)
-    parts = tuple(
-        replace(
-            like,
-            pixels=as_recorded(plane[..., i]),
-            slice=Slice("channel", i, str(i)),
-            name=f"{like.name} [{i}]",
-        )
-        for i in range(plane.shape[-1])
-    )
-    return MicrographSeries(parts, "channel", like.name, like.warnings)
+    return channels(plane, like, [str(i) for i in range(plane.shape[-1])])
 
 
 def _like(path: Path, tif: tifffile.TiffFile, page: Any) -> tuple[Micrograph, Axis]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core.errors import SettingsError, TrainingError
+from epistem.core.places import cache_folder
 
 TIMEOUT_S = 60.0
 
@@ -76,8 +77,7 @@ def load_backgrounds(backgrounds: Backgrounds, cache: Path | None = None) -> lis
 
 def user_cache() -> Path:
     """Where fetched files are kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "epistem" / "backgrounds"
+    return cache_folder() / "backgrounds"
 
 
 def _load(one: Background, study_folder: str, cache: Path) -> NDArray[np.float32]:

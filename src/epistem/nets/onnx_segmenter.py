@@ -48,5 +48,6 @@ def export_segmenter(weights: Weights, path: Path, side_px: int) -> Path:
             )  # fmt: skip
     except RuntimeError as error:
         why = " ".join(str(error).split())[:200]
+        part.unlink(missing_ok=True)
         raise RecordError(f"{weights.path.name} cannot be written as ONNX: {why}") from error
     return part.replace(path)

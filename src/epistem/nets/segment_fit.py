@@ -79,9 +79,9 @@ def schedule_of(settings: Settings) -> Schedule:
     return Schedule(settings.steps, settings.batch, settings.learning_rate, **common)
 
 
-def steps_of(images: Sequence[Labelled], settings_tile_px: int, batch: int, epochs: int) -> int:
+def steps_of(images: Sequence[Labelled], tile_px: int, batch: int, epochs: int) -> int:
     """Steps of so many epochs: in one, as many tiles are drawn as cover all images once."""
-    tiles = sum(int(np.prod([-(-size // settings_tile_px) for size in one.labels.shape])) for one in images)
+    tiles = sum(int(np.prod([-(-size // tile_px) for size in one.labels.shape])) for one in images)
     return max(1, -(-tiles // batch)) * epochs
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from epistem.core import ShapeError
-from epistem.report.figures import ACCENT, COLOURS, INK, MUTED, NO_CLOCK, STYLE
+from epistem.report.figures import ACCENT, COLOURS, INK, MUTED, _canvas, _style, _svg
 from epistem.report.words import number
 
 RGB = tuple[int, int, int]
@@ -154,7 +153,7 @@ def score_bars(scores: Mapping[str, Mapping[str, Bar]], *, label: str) -> bytes:
     cols = 2 if len(scores) in (2, 4) else min(len(scores), 3) or 1
     rows = -(-len(scores) // cols) or 1
     size = (7.2, 0.75 * rows + 0.2 * rows * max(len(models), 2))
-    with mpl.rc_context(STYLE):
+    with _style():
         canvas = Canvas(figsize=size, layout="constrained")
         FigureCanvasAgg(canvas)
         grid = canvas.subplots(rows, cols, squeeze=False, sharey=True, sharex=True)
@@ -324,13 +323,5 @@ def _plain(name: str) -> str:
 
 @contextmanager
 def _page(width_in: float, height_in: float) -> Iterator[tuple[Canvas, Axes]]:
-    with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
-        FigureCanvasAgg(canvas)
-        yield canvas, canvas.add_subplot()
-
-
-def _svg(canvas: Canvas) -> bytes:
-    out = io.BytesIO()
-    canvas.savefig(out, format="svg", metadata=NO_CLOCK)
-    return out.getvalue().replace(b"'DejaVu Sans'", b"system-ui, 'DejaVu Sans', sans-serif")
+    with _style():
+        yield _canvas(width_in, height_in)

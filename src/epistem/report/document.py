@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from epistem.core import Provenance, Quantity, RecordError
+from epistem.core import Quantity, RecordError
 
 SCHEMA = "epistem.report/1"
 MediaType = Literal["image/png", "image/webp", "image/jpeg", "image/svg+xml"]
@@ -263,8 +263,3 @@ class Report(_Model):
             raise RecordError(
                 f"wanted JSON of schema {SCHEMA}; {where}: {first['msg']}; make the report again"
             ) from error
-
-
-def provenance_record(provenance: Provenance | None) -> dict[str, Any]:
-    """Provenance as a report stores it; empty where there is none."""
-    return {} if provenance is None else plain(provenance.as_dict())

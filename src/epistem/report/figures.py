@@ -321,6 +321,10 @@ def _finished(canvas: Canvas, axes: Axes, n: int | None) -> bytes:
         axes.text(0.5, 0.5, "nothing to draw", transform=axes.transAxes, ha="center", va="center", color=MUTED)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    return _svg(canvas)
+
+
+def _svg(canvas: Canvas) -> bytes:
     out = io.BytesIO()
     with warnings.catch_warnings():
         # The reader's own fonts draw the text, so glyphs that the layout's font lacks are no loss.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epistem.core import RecordError, ShapeError, Table
+from epistem.core.places import cache_folder
 from epistem.trust.descriptors import VERSION, WIDTH, describe
 
 Single = NDArray[np.float32]
@@ -138,8 +138,7 @@ def content_id(tile: NDArray[Any]) -> str:
 
 def user_cache() -> Path:
     """Where vectors are kept if nothing else is said."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "epistem" / "embeddings.sqlite"
+    return cache_folder() / "embeddings.sqlite"
 
 
 @contextlib.contextmanager

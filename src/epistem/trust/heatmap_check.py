@@ -30,8 +30,8 @@ Mask = NDArray[np.bool_]
 Curve = NDArray[np.float64]
 
 SHARES = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3)
-# With 39, one place that by chance lies on the region too is enough for p = 0.05; a few of a hundred always do.
 LEAST_IMAGES = 5  # whose signed ranks can give a p below 0.05
+# With 39, one place that by chance lies on the region too is enough for p = 0.05; a few of a hundred always do.
 RANDOM_PLACES = 99
 
 

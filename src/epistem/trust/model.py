@@ -24,7 +24,6 @@ from epistem.trust.trees import Trees
 from epistem.trust.typicality import Typicality
 
 VERSION = 4
-SUFFIX = ".npz"
 SHIPPED = Path(__file__).parent / "shipped"
 _ENDS = ("edges", "below", "above")
 

@@ -69,12 +69,12 @@ def scored(table: pd.DataFrame) -> NDArray[np.bool_]:
 def published_targets(cases: Cases) -> pd.DataFrame:
     """What the study predicts, of everything found at a score of 0.1.
 
-    ====================  ==========================================================================================
-    f1                    of the published matching; 1 where nothing is there and nothing was found
-    precision, recall     of the same; NaN where nothing was found, where nothing is there
-    swelling_error_signed (Σd³ found − Σd³ true)/Σd³ true, d area-equivalent on both sides; NaN where nothing is there
-    swelling_error        its size
-    ====================  ==========================================================================================
+    =====================  =========================================================================================
+    f1                     of the published matching; 1 where nothing is there and nothing was found
+    precision, recall      of the same; NaN where nothing was found, where nothing is there
+    swelling_error_signed  (Σd³ found − Σd³ true)/Σd³ true of area-equivalent d; NaN where nothing is there
+    swelling_error         its size
+    =====================  =========================================================================================
 
     Swelling is ΣV/(V − ΣV): as long as the cavities are a small part of the volume V of the foil, its relative
     error is that of Σd³, whatever the thickness and the pixel size. What counts neither way is left out.

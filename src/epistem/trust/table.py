@@ -29,7 +29,7 @@ def forecast_table(cases: Cases, min_score: float, probability: Floats, parts: S
     ==========================  =====================================================================
     n, score                    objects from that score up; the score
     p_…                         the 18 published features, of objects from 0.1 up
-    s_…                         `trust.signals`
+    s_…, a_…                    `trust.signals`
     q_…, pixels, pixel_nm       `trust.quality`; log10 of the image's pixels and of nm per pixel
     e_right, e_below            log of 1 + the sum of probabilities of objects kept, and of those below
     e_precision, e_recall,      expected from these sums, as if nothing were missed that is no candidate

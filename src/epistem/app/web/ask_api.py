@@ -43,7 +43,7 @@ def ask_routes(desk: Desk) -> APIRouter:
     def said(request: Request, run: str) -> dict[str, Any]:
         room = room_of(request)
         folder_of(room, run)
-        job = next((one for one in desk.queue.of_room(room.name) if one.what.get("run") == run), None)
+        job = next((one for one in desk.queue.of_room(room.name, kind="ask") if one.what.get("run") == run), None)
         told = {"said": said_of(room, run)}
         return told if job is None else {**told, "state": job.state, "why": job.why, "answer": job.result}
 

@@ -63,9 +63,8 @@ def queue_atoms(
     """
     person_of(context)
     asked = {"images": _field(room, images), "context": dict(context), "what_if": what_if}
-    for job in desk.queue.of_room(room.name):
-        if job.kind == "atoms" and job.item == images[0] and job.state == "waiting":
-            desk.queue.cancel(job.id, room.name)
+    for job in desk.queue.of_room(room.name, kind="atoms", item=images[0], state="waiting"):
+        desk.queue.cancel(job.id, room.name)
     return desk.queue_job(room, "atoms", asked, images[0])
 
 

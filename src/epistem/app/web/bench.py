@@ -150,8 +150,8 @@ def queue_bench(desk: Desk, room: Room, name: str) -> dict[str, str]:
         Refused: it is under way.
     """
     read_profile(room, name)
-    jobs = desk.queue.of_room(room.name)
-    if any(job.kind == "bench" and job.state in ("waiting", "running") for job in jobs):
+    jobs = desk.queue.of_room(room.name, kind="bench")
+    if any(job.state in ("waiting", "running") for job in jobs):
         raise Refused("a study is under way already; wait for it, or cancel it", 409)
     return {"id": name, "job": desk.queue_job(room, "bench", {"run": name})}
 

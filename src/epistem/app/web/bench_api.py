@@ -54,7 +54,6 @@ def bench_routes(desk: Desk) -> APIRouter:
 
     @to.post("/{study}/run", status_code=201)
     def run(request: Request, study: str) -> dict[str, str]:
-        study_of(room_of(request), study)
         return queue_bench(desk, room_of(request), study)
 
     return to

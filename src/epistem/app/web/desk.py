@@ -64,16 +64,10 @@ class Desk:
         jobs = self.queue.of_room(room.name)
         last = {job.item: job for job in jobs if job.kind == "detect" and job.state != "cancelled"}
         return {
-            "images": [self._told(room, item, last.get(item.id)) for item in room.items()],
+            "images": [_image(item, last.get(item.id)) for item in room.items()],
             "jobs": [_job(job) for job in jobs if job.kind != "detect"],
             "waiting": sum(job.state == "waiting" for job in jobs),
         }
-
-    def _told(self, room: Room, item: Item, job: Queued | None) -> dict[str, Any]:
-        return {
-            "id": item.id, "name": item.name, "bytes": item.bytes, "pixel_size": item.pixel_size,
-            "confirmed": item.confirmed, "right": list(item.right), "job": None if job is None else _job(job),
-        }  # fmt: skip
 
     def change(self, room: Room, id: str, pixel_size: str | None) -> dict[str, Any]:
         """Another pixel size; the image is measured anew.
@@ -245,6 +239,13 @@ class Desk:
         """By image."""
         samples = read_specimens(room)
         return {item.id: specimen_of(samples, item.name) for item in room.items()}
+
+
+def _image(item: Item, job: Queued | None) -> dict[str, Any]:
+    return {
+        "id": item.id, "name": item.name, "bytes": item.bytes, "pixel_size": item.pixel_size,
+        "confirmed": item.confirmed, "right": list(item.right), "job": None if job is None else _job(job),
+    }  # fmt: skip
 
 
 def _job(job: Queued) -> dict[str, Any]:

@@ -64,9 +64,9 @@ class Noting(Watched):
 
     def look(self, micrograph: Micrograph) -> tuple[Instances, Forecast]:
         """As every watched detector."""
-        found, self.forecasts[micrograph.id] = seen = super().look(micrograph)
-        del found
-        return seen
+        found, forecast = super().look(micrograph)
+        self.forecasts[micrograph.id] = forecast
+        return found, forecast
 
 
 def settings_of(what: Mapping[str, Any], pixel_size: str | None, room: Room) -> Settings:

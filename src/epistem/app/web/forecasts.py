@@ -28,9 +28,10 @@ def run(bench: Bench) -> dict[str, Any]:
     Raises:
         SettingsError: too few images are right, or too few of them were searched with these weights.
     """
+    from epistem.app.as_json import named_values
     from epistem.app.forecast import fit
     from epistem.app.forecast_io import Origin, read_cases
-    from epistem.app.forecast_table import fit_notes, fit_record, plain
+    from epistem.app.forecast_table import fit_notes, fit_record
 
     room = Room(bench.room.folder.absolute())
     folder = run_folder(room, str(bench.what["run"]))
@@ -53,7 +54,7 @@ def run(bench: Bench) -> dict[str, Any]:
         cases, folder / FORECAST, source="corrected by hand",
         step=lambda k, n: bench.told(f"Fitting {k} of {n}", 0.5 + k / n / 2),
     )  # fmt: skip
-    told: dict[str, Any] = plain(fit_record(fitted, FORECAST) | {"notes": fit_notes(fitted)})
+    told: dict[str, Any] = named_values(fit_record(fitted, FORECAST) | {"notes": fit_notes(fitted)})
     return {"run": folder.name, "weights": bench.what.get("weights"), "images": len(chosen), **told}
 
 

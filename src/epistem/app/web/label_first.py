@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from epistem.app.as_json import named_values
 from epistem.app.forecast import Told, first_to_label
-from epistem.app.forecast_table import plain
 from epistem.app.web.jobs import Bench
 from epistem.app.web.rooms import Room, read_json
 from epistem.core import Interval
@@ -34,7 +34,7 @@ def write_forecast(folder: Path, forecast: Forecast | None) -> None:
         return
     from epistem.report.export import write_text
 
-    write_text(path, json.dumps(plain(asdict(forecast))))
+    write_text(path, json.dumps(named_values(asdict(forecast))))
 
 
 def read_forecast(folder: Path) -> Forecast | None:

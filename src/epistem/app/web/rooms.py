@@ -7,12 +7,16 @@
     ├── items/<id>/                one uploaded image
     │   ├── item.json              its name as the person calls it, its settings
     │   ├── <name>                 the file
+    │   ├── settings.json          what it was last analysed with
     │   ├── looks/<slice>/         picture.png, objects.json, thresholds.json: what the page shows
+    │   ├── segment/, explain/, atoms/    the same of the other tabs, with their results
     │   └── edits/<slice>-….jsonl  corrections, one line each
     ├── detect/                    a results folder as `epistem analyze` writes it
     ├── corrected/                 the same of the objects as they were corrected
     ├── zips/                      both, to download
     ├── samples.csv                which image is of which specimen
+    ├── settings.json              what an image that comes is analysed with
+    ├── weights/<id>/              a segmentation network that the person sent
     └── runs/<id>/                 a training, a forecast, a benchmark, an answer
 
 A session knows its room by a key that only its cookie holds; no name that a person typed is ever part of a path
@@ -244,10 +248,6 @@ class Rooms:
             raise Refused(FULL, 507) from error
         room.touch()
         return room, key
-
-    def of_name(self, name: str) -> Room:
-        """The room that the queue names so."""
-        return Room(self.root / "rooms" / name)
 
     def sweep(self, busy: Callable[[str], bool], now: float | None = None) -> list[str]:
         """Removes rooms that nobody used for `keep_h` and that have no job, and tells their names."""

@@ -69,9 +69,8 @@ def queue_segment(desk: Desk, room: Room, id: str, network: str, min_diameter_px
     network_of(room, network)
     if not 0 <= min_diameter_px < np.inf:
         raise Refused(f"the smallest diameter is 0 px or more, not {min_diameter_px:g}")
-    for job in desk.queue.of_room(room.name):
-        if job.kind == "segment" and job.item == id and job.state == "waiting":
-            desk.queue.cancel(job.id, room.name)
+    for job in desk.queue.of_room(room.name, kind="segment", item=id, state="waiting"):
+        desk.queue.cancel(job.id, room.name)
     return desk.queue_job(room, "segment", {"network": network, "min_diameter_px": min_diameter_px}, id)
 
 

@@ -1,7 +1,8 @@
-"""A worker of the page: `python -m epistem.app.web.work ROOT LANE`, started and watched by the crew."""
+"""A worker of the page: `python -m epistem.app.web.work ROOT LANE NAME LIMITS`, started and watched by the crew."""
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import sys
@@ -94,8 +95,6 @@ def _end_with_the_server() -> None:
 
 def main() -> None:
     """As started by the crew: the limits come as JSON, the name after the lane."""
-    import json
-
     root, lane, name, limits = sys.argv[1:5]
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     work(Path(root), lane, name, Limits(**json.loads(limits)))

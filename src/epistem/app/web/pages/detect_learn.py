@@ -12,10 +12,12 @@ from epistem.app.web.desk import MOST_STEPS, Desk
 from epistem.app.web.pages.detect_card import draw_progress
 from epistem.app.web.pages.parts import last_told, tried
 from epistem.app.web.rooms import Room
+from epistem.app.web.runs import WEIGHTS
 from epistem.app.web.train import COMMAND
+from epistem.detect import DEFAULT
 from epistem.report.words import counted, percent
 
-_WEIGHTS = "weights/cavity-dense.safetensors"
+_WEIGHTS = f"{WEIGHTS}/{DEFAULT}.safetensors"
 Jobs = Sequence[Mapping[str, Any]]
 
 
@@ -82,7 +84,7 @@ class Learn:
                     "dense no-caps outline"
                 )
                 ui.link("Weights", f"/runs/{result['run']}/{_WEIGHTS}")
-                ui.link("Their card", f"/runs/{result['run']}/weights/card.md", new_tab=True)
+                ui.link("Their card", f"/runs/{result['run']}/{WEIGHTS}/card.md", new_tab=True)
 
     def _use(self, run: str) -> None:
         jobs = tried(lambda: self._desk.analyse_all(self._room, {"weights": run}))

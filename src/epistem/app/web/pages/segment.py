@@ -11,7 +11,7 @@ from nicegui import ui
 from epistem.app.web.desk import Desk
 from epistem.app.web.drop import Drop
 from epistem.app.web.networks import HOW, Network, networks
-from epistem.app.web.pages.parts import VERDICTS, quantities_table, quantity_of
+from epistem.app.web.pages.parts import VERDICTS, attribute, quantities_table, quantity_of
 from epistem.app.web.pages.working import POLL_S, OneAtATime, asked, draw_job, last_job, offer
 from epistem.app.web.queue import Queued
 from epistem.app.web.rooms import Item, Room
@@ -284,7 +284,7 @@ class SegmentTab:
             ui.label(line)
         at = f"/api/explain/{job.item}/{told['name']}"
         with ui.element("div").classes("w-full overflow-x-auto"):
-            ui.element("img").props(f'src="{at}/heatmap.svg" alt="{words}: {_plain(told["words"][0])}"').classes(
+            ui.element("img").props(f'src="{at}/heatmap.svg" alt="{words}: {attribute(told["words"][0])}"').classes(
                 "w-full"
             ).style("min-width:560px")
         ui.label(_LEGEND).classes("epi-note")
@@ -303,8 +303,3 @@ class SegmentTab:
     @property
     def _picture(self) -> str:
         return f"{self._url}/picture.png?opacity={int(self._opacity.value)}&v={self._version}"
-
-
-def _plain(words: str) -> str:
-    """For an HTML attribute in NiceGUI's props."""
-    return words.replace('"', "'").replace("\\", "")
