@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from epistem.app.cli import app
-from epistem.ask import jats
+from epistem.ask import papers as reading
 from epistem.ask.records import Figure, read_records, write_records
 from epistem.ask.select import PUBLISHED, Filter
 from epistem.core import RecordError, SettingsError
@@ -115,15 +115,14 @@ def test_a_second_run_reads_nothing_again_and_says_so(made):
 
 
 def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
-    def stopped(xml: Path, out: Path, **more):
-        if xml.name == "02.xml":
-            raise KeyboardInterrupt
-        return read(xml, out, **more)
+    def stopped(attempt, paths, *how):
+        yield from spread(attempt, paths[:2], *how)
+        raise KeyboardInterrupt
 
     for at in range(4):
         article(tmp_path / "in", at)
-    read = jats.ingest_jats
-    monkeypatch.setattr(jats, "ingest_jats", stopped)
+    spread = reading._spread
+    monkeypatch.setattr(reading, "_spread", stopped)
     words = ["papers", "ingest", str(tmp_path / "in"), "--out", str(tmp_path / "set"), "--no-ocr"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 130

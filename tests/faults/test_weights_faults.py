@@ -56,3 +56,14 @@ def test_a_flipped_bit_is_refused_by_torch_too(shipped: Path) -> None:
 def test_sound_shipped_weights_run(shipped: Path) -> None:
     loaded = engine.load_dense.__wrapped__("cavity-dense", "onnx")
     assert np.isfinite(loaded.maps(np.zeros((32, 32), np.float32))).all()
+
+
+@pytest.mark.parametrize("sums", [None, "no table of sums\n", b"\xff\xfe"])
+def test_without_sums_that_can_be_read_the_weights_are_said_to_be_unchecked(
+    shipped: Path, sums: str | bytes | None
+) -> None:
+    (shipped / weights.SUMS).unlink()
+    if sums is not None:
+        (shipped / weights.SUMS).write_bytes(sums.encode() if isinstance(sums, str) else sums)
+    with pytest.raises(RecordError, match=r"cavity-dense\.onnx cannot be checked.*install epistem again"):
+        weights.check_shipped(shipped / "cavity-dense.onnx")

@@ -8,4 +8,4 @@ from pathlib import Path
 
 def cache_folder() -> Path:
     """Where what can be made or fetched again is kept: epistem's part of the user's cache, made by who needs it."""
-    return Path(os.environ.get("XDG_CACHE_HOMES") or Path.home() / ".cache") / "epistem"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epistem"

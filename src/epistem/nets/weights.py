@@ -113,12 +113,16 @@ def check_shipped(path: Path) -> None:
     """Holds a file that came with epistem against its sum: a flipped bit in it would be another network, untold.
 
     Raises:
-        RecordError: it is not as it was shipped.
+        RecordError: it is not as it was shipped, or the sums are gone.
     """
     if path.parent != SHIPPED:
         return
-    lines = (line.split() for line in (SHIPPED / SUMS).read_text("utf-8").splitlines())
-    sums = {name: digest for digest, name in lines}
+    try:
+        lines = [line.split() for line in (SHIPPED / SUMS).read_text("utf-8").splitlines()]
+        sums = {name: digest for digest, name in lines}
+    except (OSError, ValueError) as error:
+        why = f"{SUMS} beside it cannot be read"
+        raise RecordError(f"{path} cannot be checked, {why}; install epistem again") from error
     if sums.get(path.name) != hashlib.sha256(path.read_bytes()).hexdigest():
         raise RecordError(f"{path} is not as it was shipped, it is damaged; install epistem again")
 
