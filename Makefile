@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.installed-docs
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test quick check bench docs clean
 
 # Installed anew when what is asked for changes; the constraints keep two installs of one commit alike. The demo needs no
 # torch; tests and training do, and it weighs some GB.
@@ -39,6 +39,10 @@ demo: $(LITE)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --quiet
+
+# Without the modules that take long: tests/slow.txt.
+quick: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --quiet --quick
 
 check: $(STAMP)
 	$(BIN)/ruff check .
