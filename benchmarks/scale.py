@@ -57,13 +57,14 @@ def main() -> int:
     """Make the images, take the times, record."""
     options = argparse.ArgumentParser()
     options.add_argument("--images", type=int, default=IMAGES)
+    options.add_argument("--keep", type=Path, help="folder in which the images stay, for another run")
     options.add_argument("--batch", nargs=3, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.batch:
         return _batch(Path(asked.batch[0]), Path(asked.batch[1]), int(asked.batch[2]))
     with tempfile.TemporaryDirectory() as name:
         root, said = Path(name), _Said(asked.images == IMAGES)
-        folders = make_images(root, asked.images)
+        folders = make_images(asked.keep or root, asked.images)
         halves = [Half(*_both(folder, root, two_first)) for folder, two_first in zip(folders, (False, True))]  # noqa: B905
         _ratio(said, halves, asked.images, _size_mb(root / "results-1-0") / (asked.images // 2))
         _overhead(said, root)
@@ -90,9 +91,11 @@ def make_images(root: Path, number: int) -> list[Path]:
     """Two folders with half of the images each."""
     folders = [root / "images-0", root / "images-1"]
     for folder in folders:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True, parents=True)
     places = [folders[i % 2] / f"{i:04d}.tif" for i in range(number)]
-    for _ in spread(_make, list(enumerate(places)), workers=2):
+    if others := {place.name for folder in folders for place in folder.iterdir()} - {place.name for place in places}:
+        raise SystemExit(f"{root} holds {len(others)} images of another run; choose another folder")
+    for _ in spread(_make, [one for one in enumerate(places) if not one[1].exists()], workers=2):
         pass
     return folders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
@@ -106,6 +107,9 @@ def _by_onnx(weights: Weights) -> Maps:
     path = weights.onnx
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # onnxruntime does not ask for it: two workers with two threads each wait for each other at full load.
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = int(told) if told.isdecimal() else 0  # 0: all cores
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         made_from = session.get_modelmeta().custom_metadata_map.get("weights")
