@@ -3,7 +3,8 @@
     make bench                                                    # python -m benchmarks.race
     python -m benchmarks.race [--quick] [--only NAME …]
 
-Each benchmark is a process of its own, one after the other; one that fails stops no other. Then benchmarks/limits.py
+Each benchmark is a process of its own, one after the other, and both sides take the threads they take by themselves
+(OMP_NUM_THREADS and its like are not passed on); one that fails stops no other. Then benchmarks/limits.py
 measures what this machine could do. Compared is with results/*.json of the last commit, so that running twice does
 not hide what got slower. The exit code is 1 where a benchmark failed, a claim does not hold or one is slower.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -27,6 +29,7 @@ COMMAND = "python -m benchmarks.race"
 MACHINE = "race.machine.gflops"
 MARGIN: Mapping[Kind, float] = {"ratio": 0.10, "absolute": 0.25, "count": 0.05}
 SAME_MACHINE = 0.10
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Row = Mapping[str, Any]
 
@@ -77,10 +80,11 @@ def run_all(chosen: Sequence[Claim]) -> list[str]:
     if bounded:
         runs.append(" ".join(("limits", "--only", *bounded)))
     failed = []
+    free = {name: value for name, value in os.environ.items() if name not in THREADS}
     for number, run in enumerate(runs, 1):
         print(f"\n[{number} of {len(runs)}] python -m benchmarks.{run}", flush=True)
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", *f"benchmarks.{run}".split()], cwd=ROOT)
+        done = subprocess.run([sys.executable, "-m", *f"benchmarks.{run}".split()], cwd=ROOT, env=free)
         print(f"{time.perf_counter() - began:.0f} s, exit code {done.returncode}", flush=True)
         if done.returncode:
             failed.append(run)

@@ -171,9 +171,10 @@ class Instances:
         for (r0, c0, r1, c1), crop in zip(whole_boxes(self.boxes).tolist(), self.crops, strict=True):
             yield Mask(slice(r0, r1), slice(c0, c1), crop)
 
-    def to_labels(self) -> NDArray[np.int32]:
-        """Label image (H, W), object i drawn as i + 1; where two overlap the smaller is on top."""
-        labels = np.zeros(self.shape, np.int32)
+    def to_labels(self, kind: type[np.integer[Any]] = np.int32) -> NDArray[Any]:
+        """Label image (H, W) of that kind of number, object i drawn as i + 1; of two that overlap the smaller is on
+        top."""
+        labels = np.zeros(self.shape, kind)
         masks = list(self.masks())
         for i in sorted(range(len(masks)), key=lambda i: -int(masks[i].crop.sum())):
             labels[masks[i].rows, masks[i].cols][masks[i].crop] = i + 1

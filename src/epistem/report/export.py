@@ -326,8 +326,7 @@ def write_labels(path: Path, found: Instances, *, calibration: Calibration | Non
 
     16 bit, or 32 from 65,536 objects on. The pixel size stands where ImageJ looks for it.
     """
-    labels = found.to_labels()
-    write_tiff(path, labels.astype(np.uint16) if len(found) < 2**16 else labels, calibration)
+    write_tiff(path, found.to_labels(np.uint16 if len(found) < 2**16 else np.int32), calibration)
 
 
 def write_tiff(path: Path, pixels: NDArray[Any], calibration: Calibration | None) -> None:

@@ -86,7 +86,7 @@ class _Stack:
             return False
         if scale is not None and first is not None and scale.disagreement(first):
             return False
-        labels = found.to_labels().astype(np.uint32)
+        labels = found.to_labels(np.uint32)
         for i, level in enumerate(self.levels):
             level[self.place] = labels[:: 2**i, :: 2**i]
         self.place += 1
