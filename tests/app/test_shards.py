@@ -186,6 +186,42 @@ def test_a_kill_while_shards_are_put_together_loses_and_doubles_nothing(
     assert len(shard_names(tmp_path)) == 1
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc what is open")
+def test_no_shard_is_open_when_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        write(tmp_path, name)
+    removed, unlink = [], Path.unlink
+
+    def closed(path: Path, **rest: bool) -> None:
+        if path.suffix == ".parquet":
+            removed.append(path)
+            assert path not in {Path(os.readlink(one)) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()}
+        unlink(path, **rest)
+
+    monkeypatch.setattr(Path, "unlink", closed)
+    shards.tidy(tmp_path, {})
+    assert len(removed) == 3
+
+
+def test_a_shard_that_another_run_reads_just_now_stays_and_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write(tmp_path, name)
+
+    def held(path: Path, **_: bool) -> None:
+        if path.suffix == ".parquet":
+            raise PermissionError(13, "used by another process", str(path))
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "unlink", held)
+        shards.tidy(tmp_path, {})
+    assert len(shard_names(tmp_path)) == 4
+    assert sorted(files_in(tmp_path)) == ["a", "b", "c"]
+    shards.tidy(tmp_path, {})
+    assert len(shard_names(tmp_path)) == 1
+
+
 def test_what_another_run_writes_while_one_tidies_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "a")
     write(tmp_path, "b")
@@ -215,6 +251,30 @@ def test_a_foreign_parquet_among_the_shards_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "shards" / "0-mine.parquet")
     with pytest.raises(shards.RecordError, match=r"0-mine\.parquet is no shard of epistem"):
         shards.all_entries(tmp_path)
+
+
+def test_a_damaged_shard_is_named_whatever_bit_is_wrong(tmp_path: Path) -> None:
+    write(tmp_path, "a", rows=40, x=[1.7 * i for i in range(40)])
+    shard = next((tmp_path / "shards").iterdir())
+    sound, missed = shard.read_bytes(), 0
+
+    def inside() -> list[object]:
+        reader = shards.Reader()
+        return [
+            (entry[:3], reader.record(entry), reader.objects(entry).to_pylist())
+            for entry in shards.all_entries(tmp_path).values()
+        ]
+
+    whole, places = inside(), range(0, len(sound), 7)
+    for at in places:
+        for harmed in (sound[:at], sound[:at] + bytes([sound[at] ^ 16]) + sound[at + 1 :]):
+            shard.write_bytes(harmed)
+            try:
+                missed += inside() != whole
+            except shards.RecordError as error:
+                assert f"{shard} is no shard of epistem or damaged; remove it" in str(error)  # noqa: PT017
+    # Parquet has sums for its pages, none for their headers and the footer.
+    assert missed <= 0.02 * len(places)
 
 
 def test_a_table_longer_than_a_spreadsheet_takes_is_parquet_alone(

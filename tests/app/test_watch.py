@@ -85,6 +85,11 @@ def test_a_failure_is_not_tried_again_when_something_else_arrives(folder: Path, 
     assert [error.file for error in last.errors] == ["broken.tif"]
 
 
+def test_a_folder_inside_that_of_the_results_is_refused(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="choose an --out of its own"):
+        watch(folder, make_settings(detector="log"), folder, stop=lambda: True)
+
+
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="none of that name"):
         watch(tmp_path / "nowhere", make_settings(), tmp_path / "out")

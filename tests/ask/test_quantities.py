@@ -22,6 +22,8 @@ def first(text: str) -> tuple[float, float, str]:
         ("a 5-µm-wide crack", (5000, 5000, "nm")),
         ("two hours", (7200, 7200, "s")),
         ("90 hours", (324_000, 324_000, "s")),
+        ("three hundred nm", (300, 300, "nm")),
+        ("twenty-five grains", (25, 25, "count")),
         ("at 550ÂºC", (823.15, 823.15, "K")),
         ("-5 °C", (268.15, 268.15, "K")),
         ("7 bar", (7e5, 7e5, "Pa")),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,6 @@ from epistem.bench.store import (
     write_record,
 )
 from epistem.core import RecordError
-from epistem.report import export
 
 
 def record(job: str, **values: object) -> JobRecord:
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_before_the_scores_leaves_no_record(tmp_path: Path, pl
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RecordError, match="No space left on device; make room on the disk"):
         write_record(tmp_path, record("z"), scores("z"))
     assert finished(tmp_path, plan.jobs[0]) is None

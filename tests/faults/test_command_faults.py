@@ -102,7 +102,7 @@ def test_any_other_error_of_the_system_keeps_its_traceback(monkeypatch: pytest.M
 
 def test_an_array_that_finds_no_room_is_told_to_make_room(tmp_path: Path) -> None:
     from epistem.core import RecordError
-    from epistem.report.export import written_whole
+    from epistem.core.files import written_whole
 
     with (
         small_disk(1000),

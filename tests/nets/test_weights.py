@@ -166,9 +166,7 @@ def test_a_full_disk_leaves_the_weights_before_and_no_half_ones(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(
-        RecordError, match=r"could not be written to .*w\.safetensors: No space left on device; make room"
-    ):
+    with pytest.raises(RecordError, match=r"cannot write .*w\.safetensors: No space left on device; make room"):
         saved(tmp_path / "w.safetensors", {**TENSORS, "a.steps": np.array(8)})
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
     assert open_weights(tmp_path / "w.safetensors").hash == before.hash

@@ -17,6 +17,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from epistem.core import Calibration, Instances, Micrograph, RecordError, ShapeError
+from epistem.core.files import write_text
 from epistem.core.polygon import tight
 from epistem.detect.adapters import load_instances
 from epistem.detect.adapters.tables import table_images
@@ -321,10 +322,10 @@ def test_a_missing_folder_is_not_told_as_a_full_disk(tmp_path):
 
 
 def test_text_is_written_with_the_folders_it_lies_in_and_not_below_a_file(tmp_path):
-    export.write_text(tmp_path / "a" / "b" / "c.txt", "µm\n")
+    write_text(tmp_path / "a" / "b" / "c.txt", "µm\n")
     assert (tmp_path / "a" / "b" / "c.txt").read_text("utf-8") == "µm\n"
     with pytest.raises(RecordError, match="cannot write"):
-        export.write_text(tmp_path / "a" / "b" / "c.txt" / "d.txt", "")
+        write_text(tmp_path / "a" / "b" / "c.txt" / "d.txt", "")
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["c.txt"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from epistem.core import Micrograph, SettingsError
+from epistem.core import Micrograph, SettingsError, ShapeError
 from epistem.trust import forte_file, image_typicality
 from epistem.trust.image_typicality import fit, judge, windows
 
@@ -75,6 +75,12 @@ def test_too_few_images_leave_all_unscored() -> None:
     one = judge(few, noise(9), encoder=Texture())
     assert one.untypical_share is None
     assert "100 are needed" in one.in_words("3 images")
+
+
+def test_images_too_small_for_a_window_are_told_as_that() -> None:
+    small = [Micrograph(np.zeros((100, 100), np.float32)) for _ in range(5)]
+    with pytest.raises(ShapeError, match=r"5 of 5 images have no window of 128 px"):
+        image_typicality.fit(small)
 
 
 def test_groups_must_fit_the_images() -> None:

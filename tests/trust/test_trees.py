@@ -77,6 +77,24 @@ def test_too_few_columns_are_refused(fitted: dict[str, tuple[Any, Trees]]) -> No
         fitted["boosted"][1].predict(table(3, 4)[:, :2])
 
 
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ({"left": [1, 0, 2], "right": [1, 0, 2]}, "lead back"),
+        ({"left": [0, 1, 2], "right": [2, 1, 2]}, "lead back"),
+        ({"feature": [-1, 0, 0]}, "columns that are not there"),
+        ({"left": [7, 1, 2]}, "nodes that are not there"),
+    ],
+)
+def test_trees_without_an_end_are_refused(harm: dict[str, list[int]], says: str) -> None:
+    sound = Trees(
+        *(np.array(one) for one in ([0, 0, 0], [0.5, 0, 0], [1, 1, 2], [2, 1, 2], [False] * 3, [0, 1.0, 2.0], [0]))
+    ).as_arrays()
+    assert Trees.of_arrays(sound).predict(np.array([[0.0], [1.0]])).tolist() == [1, 2]
+    with pytest.raises(ValueError, match=says):
+        Trees.of_arrays(sound | harm)
+
+
 def test_an_image_is_forecast_without_the_libraries_that_take_longest_to_import(tmp_path: Path) -> None:
     field = simulate(CavityScene(shape=(128, 128), number=4, diameter_nm=5), seed=0)
     write_micrograph(tmp_path / "a.tif", field.micrograph)

@@ -29,7 +29,7 @@ from epistem.ask.judge import ASSESSMENTS, make_judge
 from epistem.ask.planted import planted_controls
 from epistem.ask.records import Answered, Grade, Mode, Pair, read_records, write_records
 from epistem.core import SettingsError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 from epistem.report.words import counted, percent
 from epistem.stats.blind import evenly_chosen
 

@@ -25,9 +25,9 @@ from epistem.ask.clusters import Clusters, Embed, cluster_papers
 from epistem.ask.leakage import Independence, Leakage, independence, leakage
 from epistem.ask.records import Answered, Figure, Grade, Mode, Pair
 from epistem.core import RecordError, SettingsError
+from epistem.core.files import write_text, written_whole
 from epistem.report.document import Block, Fact, Facts, Notice, Report, Section, Text, plain
 from epistem.report.document import Figure as Picture
-from epistem.report.export import write_text, written_whole
 from epistem.report.render import render_html
 from epistem.report.words import counted, percent, with_interval
 

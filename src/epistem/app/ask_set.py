@@ -14,7 +14,7 @@ from epistem.app.ask_folder import FIGURES, PAIRS, records_of, there
 from epistem.ask.answer import picture
 from epistem.ask.records import Figure, Pair, read_records, write_records
 from epistem.core import Calibration, Context, Micrograph, SettingsError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 FIRST_SCENE = 1_000_000
 """Scenes from here on are in no training set."""

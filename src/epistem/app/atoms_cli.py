@@ -53,7 +53,7 @@ def init(
     from epistem.app.atoms_context import context_text
     from epistem.app.atoms_images import read_field
     from epistem.core import SettingsError
-    from epistem.report.export import write_text
+    from epistem.core.files import write_text
 
     if out.exists():
         raise SettingsError(f"{out} is there already; choose another --out or delete it")

@@ -101,9 +101,9 @@ def classify_folder(
 
 def write_overview(done: Sequence[dict[str, Any]], errors: Sequence[dict[str, str]], out: Path) -> None:
     """The page that leads to each image's own."""
+    from epistem.core.files import write_text
     from epistem.report.compose import failures_section
     from epistem.report.document import Column, Link, Report, Section, Table, Text
-    from epistem.report.export import write_text
     from epistem.report.render import render_html
 
     columns = (
@@ -201,7 +201,7 @@ def simulate_fields(
     from epistem.app.atoms_simulate import EXAMPLE, reference, simulate
     from epistem.app.train import Words
     from epistem.atoms.dataset import read_spec
-    from epistem.report.export import write_text
+    from epistem.core.files import write_text
 
     if (spec is None) != example:
         raise SettingsError("wanted a specification, or --example without one")

@@ -20,7 +20,8 @@ from epistem.atoms.dataset import AtomField, Spec, make_field
 from epistem.atoms.kernels import shipped_bank
 from epistem.core import Calibration, EpistemError, Micrograph, RecordError, SettingsError
 from epistem.core.cluster import spread
-from epistem.report.export import write_table, write_text, written_whole
+from epistem.core.files import write_text, written_whole
+from epistem.report.export import write_table
 
 EXAMPLE = """\
 # A field of WSe2 with four dopants and vacancies, as two detectors record it at 80 kV.

@@ -14,7 +14,7 @@ from epistem.atoms.crystals import ROLES
 from epistem.atoms.dataset import Spec
 from epistem.atoms.kernels import shipped_bank
 from epistem.core import RecordError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 if TYPE_CHECKING:
     from epistem.nets.context import Kind

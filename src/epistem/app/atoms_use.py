@@ -22,9 +22,10 @@ from epistem.atoms.crystals import ROLES
 from epistem.atoms.dataset import ELEMENTS
 from epistem.atoms.kernels import Bank
 from epistem.core import Interval, Micrograph, Provenance
+from epistem.core.files import write_text, written_whole
 from epistem.report.columns import Marks, columns_png
 from epistem.report.document import plain
-from epistem.report.export import write_table, write_text, written_whole
+from epistem.report.export import write_table
 from epistem.report.overlay import COLOURS, UNKNOWN
 from epistem.stats.intervals import binomial_interval
 

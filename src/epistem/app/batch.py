@@ -21,6 +21,7 @@ from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
 from epistem.core.cluster import spread
+from epistem.core.errors import wants_memory
 
 # Called after each file: how many are through, of how many, and what became of it.
 Progress = Callable[[int, int, FileRecord | FileError], None]
@@ -49,8 +50,7 @@ def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
     """
     listed: dict[Path, str] = {}
     for path in paths:
-        if results.resolve() in (path.resolve(), *path.resolve().parents):
-            raise SettingsError(f"the images in {path} lie in --out {results}; choose an --out of its own")
+        check_apart(path, results)
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if _is_image(file, path, results))
             listed.update({file: file.relative_to(path).as_posix() for file in inside})
@@ -63,6 +63,16 @@ def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
             f"no micrograph in {', '.join(map(str, paths))}; `epistem formats` lists what can be read"
         )
     return _with_unique_names(listed)
+
+
+def check_apart(images: Path, results: Path) -> None:
+    """Refuse images that lie in the folder of results.
+
+    Raises:
+        SettingsError: they do.
+    """
+    if results.resolve() in (images.resolve(), *images.resolve().parents):
+        raise SettingsError(f"the images in {images} lie in --out {results}; choose an --out of its own")
 
 
 def make_jobs(
@@ -230,11 +240,10 @@ def attempt(
     except OSError as error:  # readers and writers say what they can; this is a folder that could not be made
         why = f"its results could not be written: {error.strerror or error}; make room or choose another --out"
         return FileError(file=job.name, kind="OSError", why=why)
-    except MemoryError:
-        return FileError(
-            file=job.name, kind="MemoryError", why="needs more memory than there is; try fewer --workers"
-        )
     except Exception as error:  # noqa: BLE001 - one file must not stop the other thousand; the traceback is kept
+        if wants_memory(error):
+            why = "needs more memory than there is; try fewer --workers, or crop or bin the image"
+            return FileError(file=job.name, kind="MemoryError", why=why)
         trace = results / "errors.log"
         with trace.open("a", encoding="utf-8") as log:
             log.write(f"{job.name}\n{traceback.format_exc()}\n")

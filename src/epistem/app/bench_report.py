@@ -25,7 +25,7 @@ from epistem.bench.signals import mask_signals
 from epistem.bench.store import FOUND, JobRecord, job_folder, jobs_table, read_scores, records
 from epistem.bench.study import quality_table
 from epistem.core import EpistemError, RecordError, SettingsError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 from epistem.report.words import counted
 from epistem.segment.metrics import confusion
 from epistem.segment.summary import micro_pixel

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from epistem import __version__
 from epistem.core import DependencyMissing
+from epistem.core.files import write_text
 from epistem.nets.stars import ALIGNMENT, CHANNELS, RAYS, STRIDE
 from epistem.nets.weights import Weights
-from epistem.report.export import write_text
 
 FORMAT = "0.5.4"
 NETWORKS = ("cavity-dense", "segmenter")

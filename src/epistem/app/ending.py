@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from epistem.core.errors import wants_memory
+
 _READER_LEFT = 1  # what typer ends with where a pipe is closed while it writes
 _SYSTEM = {
     errno.ENOSPC: "the disk is full; make room and run the same command again",
@@ -52,13 +54,15 @@ def told_by_system() -> Iterator[None]:
     except BrokenPipeError:
         _let_go()
         sys.exit(_READER_LEFT)
-    except MemoryError:
-        _end(_SYSTEM[errno.ENOMEM])
     except OSError as error:
         if error.errno not in _SYSTEM:
             raise
         where = f"{error.filename}: " if error.filename else ""
         _end(f"{where}{_SYSTEM[error.errno]}")
+    except Exception as error:
+        if not wants_memory(error):
+            raise
+        _end(_SYSTEM[errno.ENOMEM])
 
 
 def _end(why: str) -> None:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from epistem.core import Micrograph, MicrographSeries, RecordError, SettingsError, ShapeError
+from epistem.core.files import write_text, written_whole
 from epistem.imaging import read
-from epistem.report.export import write_text, written_whole
 from epistem.report.heatmap_figures import Curves, heatmap_figure
 from epistem.trust.counterfactual import Heatmap, How, MinimalChange, Predict, heatmap, minimal_change, window_of
 from epistem.trust.heatmap_check import SHARES, Deletion, deletion

@@ -18,9 +18,10 @@ from epistem.app.samples import Samples, column_name
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, FileRecord, ImageRecord
 from epistem.core import Provenance
+from epistem.core.files import write_text
 from epistem.report.compose import Grouping, folder_report
 from epistem.report.document import Report, Text
-from epistem.report.export import write_table, write_text
+from epistem.report.export import write_table
 from epistem.report.render import render_html
 from epistem.report.samples import GroupSummary
 

@@ -11,8 +11,8 @@ from epistem.app.bioimageio import NETWORKS, write_rdf
 from epistem.app.card_front import body
 from epistem.app.models import FOLDERS, Model, find_model, own_model
 from epistem.core import DependencyMissing, RecordError, SettingsError
+from epistem.core.files import write_text
 from epistem.nets.weights import open_weights
-from epistem.report.export import write_text
 
 README = "README.md"
 _USE = {

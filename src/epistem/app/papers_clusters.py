@@ -46,6 +46,10 @@ def clustered(
         lines.append(f"Splits against clusters: p = {alike.p:.3f}; small means that they are about different things.")
     for one in near.duplicates:
         lines.append(f"{one.paper} ({one.split}) is nearly {one.copied_from or one.nearest} of the training papers.")
+    if near.left_out:
+        lines.append(
+            f"{counted(near.left_out, 'paper')} without a split or without words: in none of what is said of splits."
+        )
     if near.nearest and not near.duplicates:
         lines.append("No paper of another split is nearly a training paper.")
     lines.append(f"Map: {out / 'clusters.svg'}")

@@ -14,7 +14,8 @@ from epistem.app.ask_folder import FIGURES, LEFT, PAIRS, records_of, there
 from epistem.app.terminal import Bar, say
 from epistem.ask.records import Figure, read_records, write_records
 from epistem.core import SettingsError
-from epistem.report.export import write_table, write_text, written_whole
+from epistem.core.files import write_text, written_whole
+from epistem.report.export import write_table
 from epistem.report.words import counted
 
 if TYPE_CHECKING:
@@ -239,7 +240,8 @@ def cluster_papers(
     splits: dict[str, str] = {}
     for figure in records_of(folder, FIGURES, Figure):
         texts.setdefault(figure.paper.id, [figure.paper.title or ""]).append(figure.text)
-        splits[figure.paper.id] = figure.split or "train"
+        if figure.split is not None:
+            splits[figure.paper.id] = figure.split
     told = clustered({name: "\n".join(parts) for name, parts in texts.items()}, splits, folder, number, seed,
                      chat_model(endpoint, endpoint_model, key_from))  # fmt: skip
     write_text(folder / "clusters.json", json.dumps(told, indent=1, ensure_ascii=False))

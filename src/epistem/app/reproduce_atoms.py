@@ -28,9 +28,9 @@ from epistem.atoms.evaluate import (
 )
 from epistem.atoms.kernels import Bank, shipped_bank
 from epistem.atoms.model import AtomModel
+from epistem.core.files import write_text, written_whole
 from epistem.report import atoms_figures as draw
 from epistem.report.document import Block, Column, Fact, Facts, Figure, Notice, Report, Section, Table, Text, plain
-from epistem.report.export import write_text, written_whole
 from epistem.report.render import render_html
 from epistem.stats.multiclass import confusion_matrix
 from epistem.stats.posterior import entropy_bits

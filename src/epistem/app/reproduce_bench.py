@@ -19,7 +19,8 @@ from epistem.bench.real_sets import SOURCES, Arm, grids, study_profile
 from epistem.bench.store import JobFailure, JobRecord, jobs_table, read_scores, records
 from epistem.bench.study import BenchStudy
 from epistem.core import RecordError, SettingsError
-from epistem.report.export import write_table, write_text
+from epistem.core.files import write_text
+from epistem.report.export import write_table
 
 if TYPE_CHECKING:
     from epistem.app.train import Words

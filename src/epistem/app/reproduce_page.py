@@ -16,6 +16,7 @@ from epistem.app import reproduce_tables as tables
 from epistem.app.reproduce import FOREST, OURS, Study
 from epistem.app.reproduce_captions import Drawn, all_figures
 from epistem.app.reproduce_tables import HOW, NAMES, WHO, rounded
+from epistem.core.files import write_text, written_whole
 from epistem.report.document import (
     Block,
     Fact,
@@ -30,7 +31,7 @@ from epistem.report.document import (
     finite,
     plain,
 )
-from epistem.report.export import write_table, write_text, written_whole
+from epistem.report.export import write_table
 from epistem.report.render import render_html
 from epistem.report.words import percent
 

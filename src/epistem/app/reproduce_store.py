@@ -14,7 +14,7 @@ import sklearn
 from numpy.typing import NDArray
 
 from epistem.core import RecordError
-from epistem.report.export import written_whole
+from epistem.core.files import written_whole
 from epistem.trust.cases import Cases
 from epistem.trust.protocols import FitPredict, Ints
 

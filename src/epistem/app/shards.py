@@ -20,14 +20,14 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from epistem.app.store import Earlier, FileRecord, Job
 from epistem.core import RecordError
-from epistem.report.export import written_whole
+from epistem.core.files import written_whole
 from epistem.report.export_long import gathered, shared_schema
 
 FOLDER = "shards"
@@ -86,7 +86,7 @@ def _write(
     import pyarrow.parquet as pq
 
     packed = base64.b64encode(zlib.compress("\n".join(records).encode()))
-    with written_whole(path) as part, pq.ParquetWriter(part, schema) as writer:
+    with written_whole(path) as part, pq.ParquetWriter(part, schema, write_page_checksum=True) as writer:
         for table in gathered(tables, schema):
             writer.write_table(table)
         writer.add_key_value_metadata({_FILES: json.dumps(files), _RECORDS: packed})
@@ -99,13 +99,10 @@ def entries_of(shard: Path) -> list[Entry]:
         FileNotFoundError: another run has put it together with others.
         RecordError: it is none of ours.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _told(shard):
         files = json.loads((pq.read_metadata(shard).metadata or {})[_FILES])
-    except (KeyError, ValueError, pa.ArrowException) as error:
-        raise RecordError(f"{shard} is no shard of epistem or damaged; remove it, and run again") from error
     entries, first = [], 0
     for number, (file, key, rows) in enumerate(files):
         entries.append(Entry(file, key, rows, shard, first, number))
@@ -144,6 +141,11 @@ class Reader:
         self.file = lru_cache(maxsize=64)(_opened)
         self.records = lru_cache(maxsize=4)(_records)
 
+    def close(self) -> None:
+        """Hold no shard open: Windows removes none that is."""
+        self.group.cache_clear()
+        self.file.cache_clear()
+
     def record(self, entry: Entry) -> str:
         """The record as JSON."""
         return self.records(entry.shard)[entry.number]
@@ -160,7 +162,7 @@ class Reader:
             length = file.metadata.row_group(i).num_rows
             if at < stop and at + length > start:
                 low = max(start - at, 0)
-                pieces.append(self.group(file, i).slice(low, min(stop - at, length) - low))
+                pieces.append(self.group(entry.shard, file, i).slice(low, min(stop - at, length) - low))
             at += length
         return pa.concat_tables(pieces)
 
@@ -168,18 +170,34 @@ class Reader:
 def _opened(shard: Path) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(shard)
+    with _told(shard):
+        return pq.ParquetFile(shard, page_checksum_verification=True)
 
 
-def _group(file: Any, i: int) -> Any:
-    return file.read_row_group(i)
+def _group(shard: Path, file: Any, i: int) -> Any:
+    with _told(shard):
+        return file.read_row_group(i)
 
 
 def _records(shard: Path) -> list[str]:
     import pyarrow.parquet as pq
 
-    packed = pq.read_metadata(shard).metadata[_RECORDS]
-    return zlib.decompress(base64.b64decode(packed)).decode().split("\n")
+    with _told(shard):
+        packed = pq.read_metadata(shard).metadata[_RECORDS]
+        return zlib.decompress(base64.b64decode(packed)).decode().split("\n")
+
+
+@contextmanager
+def _told(shard: Path) -> Iterator[None]:
+    """Damage as a RecordError; that another run has put the shard together with others stays a FileNotFoundError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (FileNotFoundError, MemoryError):
+        raise
+    except (KeyError, ValueError, OSError, zlib.error, pa.ArrowException) as error:
+        raise RecordError(f"{shard} is no shard of epistem or damaged; remove it, and run again") from error
 
 
 def earlier_shards(results: Path, jobs: Sequence[Job]) -> Earlier:
@@ -251,9 +269,12 @@ def _merge(shards: Sequence[Path], level: int, kept: set[Entry] | None = None, s
             if isinstance(error.__cause__, FileNotFoundError):
                 raise error.__cause__ from None
             raise
+    reader.close()
     for shard in shards:
         if shard != path:
-            shard.unlink(missing_ok=True)
+            # On Windows another run may read it just now. What is twice there counts once, and goes next time.
+            with suppress(PermissionError):
+                shard.unlink(missing_ok=True)
 
 
 class ShardRecords(Sequence[FileRecord]):

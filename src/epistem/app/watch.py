@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from epistem.app.batch import BatchResult, Progress, list_files, make_jobs, run_batch
+from epistem.app.batch import BatchResult, Progress, check_apart, list_files, make_jobs, run_batch
 from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
 from epistem.app.store import FileError, Job
@@ -43,11 +43,12 @@ def watch(
         The last batch, or None if nothing came. A file that failed is tried again only when it changes.
 
     Raises:
-        SettingsError: no such folder, or no such column.
+        SettingsError: no such folder, one in that of the results, or no such column.
     """
     check_samples(samples, by, results)
     if not folder.is_dir():
         raise SettingsError(f"{folder}: wanted a folder to watch; there is none of that name")
+    check_apart(folder, results)
     seen: dict[Path, State] = {}
     jobs: dict[tuple[Path, State], Job] = {}
     failed: dict[tuple[Path, State], FileError] = {}

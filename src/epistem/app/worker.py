@@ -20,6 +20,7 @@ from epistem.app.shards import write_shard
 from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of, sums_of
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
+from epistem.core.files import write_text, written_whole
 from epistem.report.compose import Entry, brief_of, foil_of, single_report
 from epistem.report.export import (
     arrow_column,
@@ -29,9 +30,7 @@ from epistem.report.export import (
     write_imagej_rois,
     write_labels,
     write_table,
-    write_text,
     write_yolo,
-    written_whole,
 )
 from epistem.report.fiji import write_micrograph
 from epistem.report.label_stack import label_stack

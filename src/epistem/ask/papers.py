@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +33,8 @@ from epistem.ask.picture_kind import kind_of, read_strip
 from epistem.ask.records import Figure, Paper, identity
 from epistem.core import DependencyMissing, EpistemError, ReadError, RecordError, SettingsError
 from epistem.core.cluster import spread
+from epistem.core.errors import wants_memory
+from epistem.core.files import written_whole
 from epistem.imaging import ocr
 
 Mentions = Mapping[str, Sequence[tuple[str, frozenset[str]]]]
@@ -210,6 +211,10 @@ def _attempt(path: Path, *, layout: str, out: Path, **more: Any) -> Ingested | F
     except EpistemError as error:
         return Failed(path.name, type(error).__name__, str(error))
     except Exception as error:  # noqa: BLE001 - one paper must not stop the other thousand
+        if wants_memory(error):
+            return Failed(
+                path.name, "MemoryError", f"{path.name} needs more memory than there is; take fewer --workers"
+            )
         return Failed(path.name, "fault", f"{path.name} cannot be read ({type(error).__name__}: {error})")
     _write_whole(kept, _kept_form().dump_json(found, indent=1))
     return found
@@ -252,15 +257,9 @@ def _read_kept(path: Path, out: Path) -> Ingested | None:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        why = f"cannot write {path}: {error.strerror or error}; make room or choose another --out"
-        raise RecordError(why) from None
 
 
 def _spread(

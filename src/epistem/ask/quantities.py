@@ -32,6 +32,10 @@ _WORDS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100,
 }  # fmt: skip
+_IN_WORDS = re.compile(
+    rf"(?i)\b(?:(?:{'|'.join(one for one in _WORDS if one != 'hundred')})\shundred|(?:twenty|thirty|forty|fifty)[\s-]"
+    rf"(?:{'|'.join(one for one, value in _WORDS.items() if value < 10)})|{'|'.join(_WORDS)})\b"
+)
 _NUMBER = r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?[×x]\s?10\^?[-−]?\d+|[eE][-+−]?\d+)?"
 _SIGNS = {"μ": "µ", "º": "°", "Â": "", "−": "-", "⁻": "-", "²": "2", "³": "3", "¹": "1", "Å": "Å"}
 _METER = re.compile(r"(?i)\b(nano|micro|milli|centi|)meter(?=s?\b)")
@@ -114,14 +118,20 @@ def quantities(text: str) -> list[Quantity]:
     """
     said = plain(text)
     found = [number for one in QUANTITY.finditer(said) for number in _numbers(said, one)]
-    for one in re.finditer(r"(?i)\b(" + "|".join(_WORDS) + r")\b", said):
-        value = float(_WORDS[one[0].lower()])
+    for one in _IN_WORDS.finditer(said):
+        value = _in_words(one[0].lower())
         unit = re.match(rf"\s({_UNIT})", said[one.end() :])
         if unit is not None:
             found.append(_measured(value, value, unit[1], one.start()))
         else:
             found.append(Quantity(value, value, "count", _noun(said[one.end() :]), one.start()))
     return sorted(found, key=lambda one: one.start)
+
+
+def _in_words(said: str) -> float:
+    """'three hundred' → 300, 'twenty-five' → 25."""
+    first, *rest = (_WORDS[one] for one in re.split(r"[\s-]", said))
+    return float(first * rest[0] if rest == [100] else first + sum(rest))
 
 
 def _numbers(text: str, one: re.Match[str]) -> list[Quantity]:

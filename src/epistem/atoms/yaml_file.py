@@ -47,8 +47,9 @@ def read_entries(path: Path) -> Entries:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read as YAML ({error})") from error
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         return _entries(path, loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -56,7 +57,8 @@ def read_entries(path: Path) -> Entries:
         why = getattr(error, "problem", None) or error
         raise SettingsError(f"{path.name}{at}: this is no YAML ({why}); wanted lines such as 'host: WSe2'") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _entries(path: Path, loader: yaml.SafeLoader) -> Entries:

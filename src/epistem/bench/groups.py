@@ -35,15 +35,17 @@ def read_groups(path: Path, column: str = "group") -> dict[str, str]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"{path}: wanted a CSV of images and their groups; {error}") from error
-    columns = list(rows[0]) if rows else []
     named = next((name for name in _FILE_COLUMNS if name in columns), None)
     if named is None:
         raise SettingsError(f"{path.name} has no column 'image', only {', '.join(columns) or 'nothing'}; add it")
     if column not in columns:
         raise SettingsError(f"{path.name} has no column {column!r}; {nearest(column, columns)}")
+    if ragged := [number for number, row in enumerate(rows, 2) if None in row or None in row.values()]:
+        raise SettingsError(f"{path.name}, line {ragged[0]}: wanted {len(columns)} cells, there are more or fewer")
     bare = [row[named] for row in rows if not row[column]]
     if bare:
         raise SettingsError(f"{path.name}: {len(bare)} images have no {column}, {bare[0]} for one; fill it in")

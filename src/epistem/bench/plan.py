@@ -26,7 +26,7 @@ from epistem.bench.groups import check_enough
 from epistem.bench.masks import IGNORED
 from epistem.bench.profile import Pair, Part, Profile, SplitFractions, save_profile
 from epistem.core import SettingsError, UnknownName
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 SCHEMA: Literal["epistem.plan/1"] = "epistem.plan/1"
 

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from epistem.bench.checked import checked, read_json
 from epistem.bench.names import Arm, Decoder, Encoder, MaskKind, MaskValue, Metric, Modality
 from epistem.core import SettingsError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 SCHEMA: Literal["epistem.profile/1"] = "epistem.profile/1"
 

@@ -35,7 +35,8 @@ from epistem.bench.store import (
 )
 from epistem.core import EpistemError
 from epistem.core.cluster import spread
-from epistem.report.export import written_whole
+from epistem.core.errors import wants_memory
+from epistem.core.files import written_whole
 
 _JUDGEMENTS = 10  # at least so many a training, whatever the length of an epoch
 
@@ -123,9 +124,9 @@ def attempt(job: Job, profile: Profile, plan: Plan, run: Path, **how: Any) -> Jo
     except OSError as error:
         why = f"its results could not be written: {error.strerror or error}; make room or choose another --out"
         return JobFailure(job=job.id, kind="OSError", why=why)
-    except MemoryError:
-        return JobFailure(job=job.id, kind="MemoryError", why="needs more memory than there is; fewer --workers")
     except Exception as error:  # noqa: BLE001 - one job must not stop the others; the traceback is kept
+        if wants_memory(error):
+            return JobFailure(job=job.id, kind="MemoryError", why="needs more memory than there is; fewer --workers")
         with suppress(OSError), (run / "errors.log").open("a", encoding="utf-8") as log:
             log.write(f"{job.id}\n{traceback.format_exc()}\n")
         why = f"{type(error).__name__}: {error}; a fault of epistem, please report it with errors.log"

@@ -26,7 +26,8 @@ from pydantic import Field, ValidationError
 from epistem.bench.plan import Job, Plan
 from epistem.bench.profile import Part
 from epistem.core import RecordError
-from epistem.report.export import write_table, write_text
+from epistem.core.files import write_text
+from epistem.report.export import write_table
 
 SCHEMA: Literal["epistem.job/1"] = "epistem.job/1"
 RECORD, SCORES, MODEL, FOUND = "job.json", "scores.parquet", "model.safetensors", "found"

@@ -19,6 +19,12 @@ Each message says what was wanted, what came, and what to do.
 
 from __future__ import annotations
 
+# What runtimes written in C++ say of it; their errors have no kind of their own.
+_NO_MEMORY = (
+    "failed to allocate memory", "bad allocation", "bad_alloc", "insufficient memory", "can't allocate memory",
+    "cannot allocate memory", "not enough memory",
+)  # fmt: skip
+
 
 class EpistemError(Exception):
     """Anything epistem refuses, in one clear line."""
@@ -62,3 +68,8 @@ class TrainingError(EpistemError):
 
 class RecordError(EpistemError):
     """A file of results, masks or samples does not hold what it should."""
+
+
+def wants_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that there is not enough memory."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)

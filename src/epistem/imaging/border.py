@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core import DependencyMissing, EpistemError, Micrograph, MicrographSeries, NotAnImage, ReadError
+from epistem.core.errors import wants_memory
 
 MAX_BYTES = 4 * 2**30
 """The most pixels [bytes] that one file may declare."""
@@ -48,6 +49,11 @@ def guarded(reader: Reader) -> Reader:
             kind = NotAnImage if isinstance(error, NotAnImage) else ReadError
             raise kind(f"{path}: {one_line(error)}") from error
         except Exception as error:  # damaged files make foreign readers raise anything
+            if wants_memory(error):
+                raise ReadError(
+                    f"{path}: there is not enough memory to read it; take fewer --workers or a smaller image, or, "
+                    "where it should be small, save it again from the software that made it"
+                ) from error
             raise ReadError(
                 f"{path}: wanted an image, but the file is damaged or of an unknown kind "
                 f"({type(error).__name__}: {one_line(error)}); save it again from the software that made it"

@@ -5,7 +5,6 @@ Of the grey values and not of the file: a copy that was saved again without loss
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core.errors import SettingsError, TrainingError
+from epistem.core.files import written_whole
 from epistem.core.places import cache_folder
 
 TIMEOUT_S = 60.0
@@ -105,15 +105,9 @@ def _fetch(one: Background, path: Path) -> bytes:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written_whole(path, TrainingError) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise TrainingError(f"{path} could not be written: {error}; make room and run again") from error
 
 
 def _grey(content: bytes, one: Background, source: str, remedy: str) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epistem.core.errors import DependencyMissing, RecordError, SettingsError
+from epistem.core.errors import DependencyMissing, RecordError, SettingsError, wants_memory
 from epistem.nets.stars import Reading, pad
 from epistem.nets.weights import Weights, check_shipped, open_weights
 
@@ -106,7 +106,7 @@ def _by_onnx(weights: Weights) -> Maps:
 
     path = weights.onnx
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised, too
     # onnxruntime does not ask for it: two workers with two threads each wait for each other at full load.
     told = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = int(told) if told.isdecimal() else 0  # 0: all cores
@@ -114,6 +114,8 @@ def _by_onnx(weights: Weights) -> Maps:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         made_from = session.get_modelmeta().custom_metadata_map.get("weights")
     except Exception as error:
+        if wants_memory(error):
+            raise
         raise RecordError(f"{path} cannot be run by onnxruntime ({error}), it is damaged; {_WITHOUT_ONNX}") from error
     if made_from != weights.hash:
         raise RecordError(f"{path} was made from other weights than {weights.path.name} beside it; {_WITHOUT_ONNX}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from epistem.core import RecordError
+from epistem.core.files import written_whole
 from epistem.nets.segment_use import restore_segmenter
 from epistem.nets.weights import Weights
 
@@ -36,11 +36,10 @@ def export_segmenter(weights: Weights, path: Path, side_px: int) -> Path:
     """
     network = _Probabilities(restore_segmenter(weights)).eval()
     example = torch.zeros(1, int(weights.settings["channels"]), side_px, side_px)
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         # The older exporter: the newer one needs onnxscript and half a minute. It warns of its age and of sizes that
         # it takes for constant, which they are here.
-        with warnings.catch_warnings():
+        with written_whole(path) as part, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network, (example,), part, dynamo=False, opset_version=OPSET, input_names=["image"],
@@ -48,6 +47,5 @@ def export_segmenter(weights: Weights, path: Path, side_px: int) -> Path:
             )  # fmt: skip
     except RuntimeError as error:
         why = " ".join(str(error).split())[:200]
-        part.unlink(missing_ok=True)
         raise RecordError(f"{weights.path.name} cannot be written as ONNX: {why}") from error
-    return part.replace(path)
+    return path

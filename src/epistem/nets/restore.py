@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from epistem.core.errors import RecordError, SettingsError
+from epistem.core.files import written_whole
 from epistem.nets import NETWORKS
 from epistem.nets.weights import Weights, save_weights
 
@@ -95,7 +94,7 @@ def export_onnx(weights: Weights) -> Path:
     single precision, as torch does them. The file says which weights it was made from.
 
     Raises:
-        RecordError: not the dense detector's weights.
+        RecordError: not the dense detector's weights, or the file cannot be written.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -113,13 +112,8 @@ def export_onnx(weights: Weights) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
     helper.set_model_props(model, {"weights": weights.hash})
     onnx.checker.check_model(model, full_check=True)
-    part = weights.onnx.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written_whole(weights.onnx) as part:
         part.write_bytes(model.SerializeToString())
-        part.replace(weights.onnx)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
     return weights.onnx
 
 

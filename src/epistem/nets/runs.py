@@ -25,6 +25,7 @@ from torch import nn
 
 from epistem import __version__
 from epistem.core.errors import EpistemError, TrainingError
+from epistem.core.files import written_whole
 from epistem.nets.judge import Judge
 from epistem.nets.restore import build, restore
 from epistem.nets.spec import DetectorSpec
@@ -54,12 +55,8 @@ def claim(folder: Path, what: Mapping[str, Any]) -> None:
         if path.exists():
             _same(json.loads(path.read_text("utf-8")), mine, folder)
             return
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
+        with written_whole(path, TrainingError) as part:
             part.write_text(json.dumps(mine, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         why = error.strerror or error
         raise TrainingError(f"{folder} cannot be written to: {why}; make room or choose another --out") from error

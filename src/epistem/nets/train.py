@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from epistem.core.errors import SettingsError, TrainingError
+from epistem.core.errors import SettingsError, TrainingError, wants_memory
+from epistem.core.files import written_whole
 from epistem.nets.judge import Judge, Judged
 
 CHECKPOINT = "checkpoint.pt"
@@ -383,6 +384,8 @@ def _resume(
     except (TrainingError, torch.cuda.OutOfMemoryError):
         raise
     except Exception as error:
+        if wants_memory(error):
+            raise
         # Not torch's own words: they advise to load the file unsafely.
         raise TrainingError(
             f"{path} is no whole checkpoint of this network ({type(error).__name__}); delete it to begin anew"
@@ -438,14 +441,8 @@ def _cut_curves(path: Path, done: int) -> None:
     if not path.exists():
         return
     kept = [line for line in read_curves(path) if line["step"] <= done]
-    part = path.with_suffix(".part")
-    try:
+    with written_whole(path, TrainingError) as part:
         part.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise TrainingError(f"the curves could not be written to {path}: {error}; make room and run again") from error
 
 
 def device_or_best(device: str | None) -> str:

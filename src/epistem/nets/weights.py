@@ -10,10 +10,8 @@ The file's hash is its identity in every Provenance. No torch is needed to read 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core.errors import DependencyMissing, RecordError
+from epistem.core.files import written_whole
 
 FORMAT = "epistem.weights/1"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -157,16 +156,9 @@ def save_weights(
         "min_score": repr(_checked(float(min_score))),
         "card": json.dumps(dict(card), sort_keys=True),
     }
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(_in_order(save(halved, metadata=about)))
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        why = error.strerror or error
-        raise RecordError(f"the weights could not be written to {path}: {why}; make room and run again") from error
     return open_weights(path)
 
 

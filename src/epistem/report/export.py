@@ -6,14 +6,10 @@ A file is there whole or not at all.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import secrets
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epistem.core import Calibration, Instances, Mask, RecordError, ShapeError
+from epistem.core.files import written_whole
 from epistem.core.polygon import Part, one_ring, trace
 from epistem.core.rle import compress, run_lengths
 
@@ -59,49 +56,8 @@ UNITS = {
 # Ends of an interval have the unit of the value they belong to.
 ENDS = ("_low", "_high")
 
-# What to do about it, by the system's reason; else another folder.
-_REMEDIES = {
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room in the quota",
-    errno.EFBIG: "choose a disk that takes larger files",
-    errno.ENOENT: "create the folder first",
-    errno.ENOTDIR: "choose a folder that is no file",
-}
-
 # A spreadsheet takes text that begins so for a formula; apostrophes before it are counted, so that one more is exact.
 _FORMULA = r"'*[=+\-@\t\r]"
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, hidden, no other writer's; it takes its place once all is written.
-
-    Raises:
-        RecordError: the file cannot be written (disk full, no permission, no such folder).
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        # numpy tells how much of an array found room, and no reason.
-        reason = errno.ENOSPC if error.errno is None and "requested and" in str(error) else error.errno
-        remedy = _REMEDIES.get(reason or 0, "choose another folder")
-        raise RecordError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Text as a file, whole or not at all, with the folders it lies in.
-
-    Raises:
-        RecordError: the file cannot be written.
-    """
-    with written_whole(path) as part:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, "utf-8")
 
 
 def name_and_unit(column: str) -> tuple[str, str]:
@@ -191,6 +147,8 @@ def arrow_column(name: str, column: Any) -> Any:
         raise ShapeError(f"column {name!r} of a table is (n,), not {np.shape(column)}; give it as several columns")
     try:
         return pa.array(column, from_pandas=True)
+    except pa.ArrowMemoryError:
+        raise
     except pa.ArrowException as error:
         raise RecordError(f"column {name!r} cannot be written: {error}; give it one type") from error
 

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from epistem.report.export import arrow_column, described, header, no_formulas, written_whole
+from epistem.core.files import written_whole
+from epistem.report.export import arrow_column, described, header, no_formulas
 
 ROWS = 50_000  # of a row group, about
 

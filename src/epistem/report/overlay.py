@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from epistem.core import Instances, Micrograph
-from epistem.report.export import outlines, written_whole
+from epistem.core.files import written_whole
+from epistem.report.export import outlines
 
 RGB = tuple[int, int, int]
 

@@ -10,7 +10,6 @@ import json
 import os
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields, replace
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core.errors import ReadError, SettingsError
+from epistem.core.files import written_whole
 from epistem.core.instances import Instances
 from epistem.synth.backgrounds import cut, paste
 from epistem.synth.cavities import CavityScene, Simulated, simulate
@@ -175,23 +175,18 @@ def save_field(path: Path, field: Simulated) -> None:
     truth = field.truth
     crops = [mask.crop for mask in truth.masks()]
     bits = np.packbits(np.concatenate([crop.ravel() for crop in crops])) if crops else np.empty(0, np.uint8)
-    part = path.with_suffix(f".{os.getpid()}.part")
     columns: dict[str, Any] = {f"column_{name}": column for name, column in truth.columns.items()}
-    try:
-        with part.open("wb") as file:
-            np.savez(
-                file,
-                pixels=field.micrograph.pixels,
-                boxes=truth.boxes,
-                sizes=np.array([crop.shape for crop in crops], int).reshape(-1, 2),
-                bits=bits,
-                pixel_nm=field.micrograph.needs_calibration().row_nm,
-                made=json.dumps(truth.provenance.as_dict() if truth.provenance else None),
-                **columns,
-            )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez(
+            file,
+            pixels=field.micrograph.pixels,
+            boxes=truth.boxes,
+            sizes=np.array([crop.shape for crop in crops], int).reshape(-1, 2),
+            bits=bits,
+            pixel_nm=field.micrograph.needs_calibration().row_nm,
+            made=json.dumps(truth.provenance.as_dict() if truth.provenance else None),
+            **columns,
+        )
 
 
 class SavedField(NamedTuple):
@@ -214,7 +209,7 @@ def load_field(path: Path) -> SavedField:
             pixels, boxes, sizes, pixel_nm = file["pixels"], file["boxes"], file["sizes"], float(file["pixel_nm"])
             flat = np.unpackbits(file["bits"], count=int(sizes.prod(axis=1).sum())).astype(bool)
             columns = {name[7:]: file[name] for name in file.files if name.startswith("column_")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zipfile raise a dozen kinds for a damaged file
         raise ReadError(f"{path} is no whole field: {error}; delete it and it is made again") from error
     starts = np.cumsum(sizes.prod(axis=1)) - sizes.prod(axis=1)
     crops = tuple(flat[start : start + size.prod()].reshape(size) for start, size in zip(starts, sizes, strict=True))

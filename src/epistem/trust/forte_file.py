@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core import RecordError
+from epistem.core.files import written_whole
 from epistem.stats.prdc import PrdcReference
 from epistem.trust.densities import Whitening
 from epistem.trust.forte import DETECTORS, TypicalityReference
@@ -44,18 +42,10 @@ def save(reference: TypicalityReference, path: Path) -> None:
         arrays |= {
             f"density_{one.name}": getattr(reference.density, one.name) for one in _parts_of(reference.detector)
         }
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise RecordError(
-            f"{path} could not be written: {error.strerror or error}; make room or choose another place"
-        ) from error
 
 
 def load(path: Path) -> TypicalityReference:
@@ -71,9 +61,11 @@ def load(path: Path) -> TypicalityReference:
         if (found := about["epistem_typicality"]) != VERSION:
             raise RecordError(f"{path} is of version {found}, this epistem reads {VERSION}; fit it again")
         return _reference(about, arrays)
+    except RecordError:
+        raise
     except OSError as error:
         raise RecordError(f"{path}: wanted a typicality reference; {error.strerror or error}") from error
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zipfile raise a dozen kinds for a damaged file
         raise RecordError(f"{path} is no typicality reference, or is damaged ({error}); fit it again") from error
 
 

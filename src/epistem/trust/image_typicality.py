@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epistem.core import Micrograph, SettingsError
+from epistem.core import Micrograph, SettingsError, ShapeError
 from epistem.trust.encoders import Encoder, embed, make_encoder
 from epistem.trust.forte import TypicalityReference
 
@@ -84,12 +84,19 @@ def fit(
 
     Raises:
         SettingsError: fewer than three groups, or groups that do not fit the images.
+        ShapeError: images too small for a window, but for two groups or fewer.
     """
     looked = [windows(one) for one in micrographs]
     names = list(range(len(looked)) if groups is None else groups)
     if len(names) != len(looked):
         raise SettingsError(f"wanted a group for each of {len(looked)} images; got {len(names)}")
     of = [name for name, some in zip(names, looked, strict=True) for _ in some]
+    if len(set(of)) < 3 <= len(set(names)):
+        small = sum(not some for some in looked)
+        raise ShapeError(
+            f"{small} of {len(looked)} images have no window of {WINDOW_PX} px that is all image; 3 or more larger "
+            "ones are needed"
+        )
     eye = encoder or make_encoder(ENCODER)
     return TypicalityReference.fit(
         {"texture": embed([w for some in looked for w in some], eye)}, groups=of, seed=seed

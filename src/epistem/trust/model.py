@@ -5,9 +5,7 @@ docs/decisions/0016.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core import RecordError
+from epistem.core.files import written_whole
 from epistem.trust.forecast import TARGETS, Forecaster, How
 from epistem.trust.objects import ObjectModel
 from epistem.trust.regressors import Regressor, Spans
@@ -57,18 +56,10 @@ def save(forecaster: Forecaster, path: Path) -> None:
         arrays |= {f"{target}.{name}": getattr(span, name) for name in _ENDS}
     for number, (_, values) in enumerate(typical):
         arrays |= {f"typicality{number}.{n}": value for n, value in values.items() if isinstance(value, np.ndarray)}
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise RecordError(
-            f"{path} could not be written: {error.strerror or error}; make room or choose another --out"
-        ) from error
 
 
 def load(path: Path) -> Forecaster:

@@ -35,7 +35,7 @@ class Trees:
         start, factor: of the sum.
 
     Raises:
-        ValueError: arrays of other lengths, or nodes that are not there.
+        ValueError: arrays of other lengths, nodes or columns that are not there, or nodes that lead back.
     """
 
     feature: NDArray[np.int32]
@@ -55,6 +55,12 @@ class Trees:
         followers = np.concatenate([self.left, self.right, self.roots])
         if not len(self.roots) or followers.min(initial=0) < 0 or followers.max(initial=0) >= nodes:
             raise ValueError("trees that lead to nodes that are not there")
+        own = np.arange(nodes)
+        leaf = self.left == own
+        if not np.array_equal(leaf, self.right == own) or (np.minimum(self.left, self.right) < own).any():
+            raise ValueError("trees that lead back, without an end")
+        if self.feature.min(initial=0) < 0:
+            raise ValueError("trees that ask for columns that are not there")
 
     @classmethod
     def of_boosted(cls, model: HistGradientBoostingRegressor | HistGradientBoostingClassifier) -> Self:

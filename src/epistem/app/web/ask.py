@@ -22,7 +22,7 @@ from epistem.app.web.jobs import Bench
 from epistem.app.web.networks import network_of
 from epistem.app.web.rooms import Refused, Room
 from epistem.core import Quantity
-from epistem.report.export import write_text, written_whole
+from epistem.core.files import write_text, written_whole
 
 if TYPE_CHECKING:
     from epistem.app.ask_run import Shown

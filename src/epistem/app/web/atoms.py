@@ -24,7 +24,7 @@ from epistem.app.web.jobs import Bench
 from epistem.app.web.rooms import Refused, Room, read_json
 from epistem.atoms.yaml_file import Entries, checked
 from epistem.core import Micrograph, SettingsError
-from epistem.report.export import write_text, written_whole
+from epistem.core.files import write_text, written_whole
 from epistem.report.overlay import plain_png
 
 if TYPE_CHECKING:

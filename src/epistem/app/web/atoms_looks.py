@@ -17,7 +17,7 @@ from epistem.app.web.rooms import Refused, read_json
 from epistem.atoms.classify import METAL, Classified, with_shares
 from epistem.atoms.context import AtomContext
 from epistem.atoms.crystals import ROLES
-from epistem.report.export import write_text, written_whole
+from epistem.core.files import write_text, written_whole
 from epistem.report.words import percent
 
 # In distances between neighbours: host columns small, what is rare round them, so that both are seen.

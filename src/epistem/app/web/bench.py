@@ -24,7 +24,7 @@ from epistem.app.web.jobs import Bench, without_paths
 from epistem.app.web.networks import networks
 from epistem.app.web.rooms import Refused, Room, read_json
 from epistem.core import EpistemError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 if TYPE_CHECKING:
     from epistem.app.web.desk import Desk

@@ -25,8 +25,8 @@ from epistem.app.web.edits import Edit, instances_of, line_of, lock_of, log_of, 
 from epistem.app.web.lock import locked
 from epistem.app.web.looks import is_kept
 from epistem.app.web.rooms import Room, read_json
+from epistem.core.files import write_text
 from epistem.detect.match import match
-from epistem.report.export import write_text
 
 LEAST_IOU = 0.5
 

@@ -76,7 +76,8 @@ class Crew:
         # One thread each, and below the page: it has to answer while they work.
         own = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "epistem.app.web.work", str(self._root), lane, name, limits],
+            # -P: no module of the folder that the page was started in.
+            [sys.executable, "-P", "-m", "epistem.app.web.work", str(self._root), lane, name, limits],
             stdin=subprocess.PIPE, env={**os.environ, **own},
         )  # fmt: skip
         return _Hand(lane, name, process)

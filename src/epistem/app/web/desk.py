@@ -17,7 +17,7 @@ from epistem.app.web.queue import Queue, Queued
 from epistem.app.web.rooms import Item, Refused, Room, Rooms, read_json
 from epistem.app.web.runs import right_images
 from epistem.app.web.specimens import keep_table, read_specimens, set_specimen, specimen_of, thickness_of
-from epistem.report.export import write_text
+from epistem.core.files import write_text
 
 WAITING = 2000
 """Jobs of one room that may wait."""

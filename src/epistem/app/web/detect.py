@@ -22,9 +22,9 @@ from epistem.app.web.looks import objects_json, quantity_json, threshold_row
 from epistem.app.web.rooms import Room
 from epistem.app.worker import run_job
 from epistem.core import Instances, Micrograph, Quantity, ReadError
+from epistem.core.files import write_text, written_whole
 from epistem.detect import least_score
 from epistem.detect.measure import measure
-from epistem.report.export import write_text, written_whole
 from epistem.report.overlay import plain_png
 from epistem.trust.cases import LEAST_CANDIDATE
 from epistem.trust.forecast import GRID

@@ -32,7 +32,7 @@ def write_forecast(folder: Path, forecast: Forecast | None) -> None:
     if forecast is None:
         path.unlink(missing_ok=True)
         return
-    from epistem.report.export import write_text
+    from epistem.core.files import write_text
 
     write_text(path, json.dumps(named_values(asdict(forecast))))
 

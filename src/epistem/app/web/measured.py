@@ -20,7 +20,8 @@ from epistem.app.web.runs import labelled_name, objects_of, right_images
 from epistem.app.web.specimens import grouping_json, read_specimens, with_specimens
 from epistem.app.worker import run_job
 from epistem.core import Instances, Micrograph
-from epistem.report.export import write_coco, written_whole
+from epistem.core.files import written_whole
+from epistem.report.export import write_coco
 
 Which = Literal["found", "corrected"]
 CORRECTIONS = "corrections.coco.json"

@@ -36,7 +36,7 @@ from epistem.app.web.networks import Network, network_of
 from epistem.app.web.rooms import Item, Refused, Room, read_json
 from epistem.app.worker import run_job
 from epistem.core import Instances, Micrograph
-from epistem.report.export import write_text, written_whole
+from epistem.core.files import write_text, written_whole
 from epistem.report.overlay import COLOURS, plain_png
 
 if TYPE_CHECKING:

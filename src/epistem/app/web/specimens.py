@@ -13,8 +13,8 @@ from epistem.app.web.lock import locked
 from epistem.app.web.looks import quantity_json
 from epistem.app.web.rooms import Refused, Room
 from epistem.core import RecordError
+from epistem.core.files import write_text
 from epistem.report.compose import Grouping
-from epistem.report.export import write_text
 
 LARGEST = 1_000_000
 """Of an uploaded table [characters]."""

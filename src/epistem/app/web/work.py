@@ -17,6 +17,7 @@ from epistem.app.web.limits import Limits
 from epistem.app.web.queue import Queue, Queued
 from epistem.app.web.rooms import Room
 from epistem.core import EpistemError
+from epistem.core.errors import wants_memory
 
 IDLE_S = 0.1
 BLOCKED_S = 2.0
@@ -56,8 +57,6 @@ def do(queue: Queue, job: Queued, room: Room, limits: Limits, faults: Path) -> N
         queue.finish(job.id, JOBS[job.kind](Bench(room, job.item, job.what, limits, told)))
     except EpistemError as error:
         queue.fail(job.id, without_paths(str(error), room))
-    except MemoryError:
-        queue.fail(job.id, "it needs more memory than this machine has; bin or crop the image")
     except OSError as error:
         if not room.folder.is_dir():  # removed while it was worked on
             queue.fail(job.id, "the image was removed meanwhile")
@@ -65,6 +64,9 @@ def do(queue: Queue, job: Queued, room: Room, limits: Limits, faults: Path) -> N
         queue.fail(job.id, f"the results could not be written: {error.strerror or 'no reason given'}")
         _keep(faults)
     except Exception as error:  # noqa: BLE001 - one job must not end the worker; the traceback is kept
+        if wants_memory(error):
+            queue.fail(job.id, "it needs more memory than this machine has; bin or crop the image")
+            return
         queue.fail(job.id, f"{type(error).__name__}: a fault of epistem; whoever runs this page finds it in {FAULTS}")
         _keep(faults)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def _entries(path: Path) -> list[bytes]:
                     f"{path.name}: {large[0]} unpacks to over {LARGEST >> 20} MB, no ImageJ selection does"
                 )
             return [archive.read(info) for info in members]
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise RecordError(f"{path.name}: wanted a zip of ImageJ selections, cannot unpack it ({error})") from error
 
 

@@ -1,0 +1,58 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from epistem.core.errors import EpistemError, RecordError
+
+# What to do about it, by the system's reason; else another folder.
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in the quota",
+    errno.EFBIG: "choose a disk that takes larger files",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "choose a folder that is no file",
+    errno.EEXIST: "choose a folder that is no file",
+}
+
+
+@contextmanager
+def written_whole(path: Path, wrong: type[EpistemError] = RecordError) -> Iterator[Path]:
+    """A path beside `path` to write to, hidden, no other writer's; it takes its place once all is written.
+
+    Args:
+        path: of the file.
+        wrong: what to raise.
+
+    Raises:
+        RecordError: the file cannot be written (disk full, no permission, no such folder); `wrong`, where given.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        # numpy tells how much of an array found room, and no reason.
+        reason = errno.ENOSPC if error.errno is None and "requested and" in str(error) else error.errno
+        remedy = _REMEDIES.get(reason or 0, "choose another folder")
+        raise wrong(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text as a file, whole or not at all, with the folders it lies in.
+
+    Raises:
+        RecordError: the file cannot be written.
+    """
+    with written_whole(path) as part:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, "utf-8")
