@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from epistem.app.atoms_truth import meaning, parse_names
 from epistem.app.cli import app
 from epistem.atoms.crystals import HOSTS
+from epistem.atoms.dataset import read_spec
 from epistem.core import EpistemError, SettingsError, ShapeError
 
 torch = pytest.importorskip("torch")
@@ -79,6 +80,22 @@ def write_image(path: Path, image: np.ndarray, nm_per_px: float | None = 0.035) 
         how = {"resolution": (1 / nm_per_px, 1 / nm_per_px), "metadata": {"unit": "nm", "axes": "YX"}}
     tifffile.imwrite(path, image.astype(np.float32), imagej=True, **how)
     return path
+
+
+def test_one_field_that_fails_stops_no_other(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from epistem.app import atoms_simulate
+
+    make = atoms_simulate.make_field
+
+    def failing(spec: Any, number: int, bank: Any) -> Any:
+        if number == 1:
+            raise ValueError("no such thing")
+        return make(spec, number, bank)
+
+    monkeypatch.setattr(atoms_simulate, "make_field", failing)
+    told = atoms_simulate.simulate(read_spec(world.root / "spec.yaml"), tmp_path, 3)
+    assert told["made"] == 2
+    assert told["failed"] == {"field_00001": "ValueError: no such thing; a fault of epistem, please report it"}
 
 
 def test_help_loads_no_network_and_no_multislice() -> None:

@@ -68,18 +68,23 @@ def analyze(images: Path, out: Path, **how: Any) -> BatchResult:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    """All but what a writer that was killed may have left, which counts as no result and goes when it is old."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*")) if path.is_file() and ".part" not in "".join(path.suffixes)
+    }  # fmt: skip
 
 
+@pytest.mark.parametrize("lean", [False, True])
 def test_analyze_with_a_worker_killed_gives_what_one_process_gives(
-    two: DaskCluster, images: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: DaskCluster, images: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lean: bool
 ) -> None:
-    here = analyze(images, tmp_path / "here")
+    here = analyze(images, tmp_path / "here", lean=lean)
     note(monkeypatch, "epistem.app.batch:attempt", log)
     killer = Killer(log, after=2)
-    result = analyze(images, tmp_path / "there", cluster=two.address)
+    result = analyze(images, tmp_path / "there", cluster=two.address, lean=lean)
     assert_nothing_lost_or_done_twice(log, killer, {f"im{i}.tif" for i in range(5)})
-    assert result.records == here.records
+    assert list(result.records) == list(here.records)
     assert files_of(tmp_path / "there") == files_of(tmp_path / "here")
 
 

@@ -215,7 +215,7 @@ def test_tables_that_lack_a_column_or_do_not_belong_together_are_refused() -> No
 
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RecordError, match="could not be written"):
+    with pytest.raises(RecordError, match="cannot write"):
         some().save(tmp_path / "file")
 
 

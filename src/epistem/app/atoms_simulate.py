@@ -18,8 +18,9 @@ from epistem.atoms.classify import label
 from epistem.atoms.crystals import ROLES
 from epistem.atoms.dataset import AtomField, Spec, make_field
 from epistem.atoms.kernels import shipped_bank
-from epistem.core import Calibration, EpistemError, Micrograph, RecordError, SettingsError
+from epistem.core import Calibration, Micrograph, RecordError, SettingsError
 from epistem.core.cluster import spread
+from epistem.core.errors import in_a_line
 from epistem.core.files import write_text, written_whole
 from epistem.report.export import write_table
 
@@ -125,8 +126,8 @@ def write_field(item: Item) -> str:
         with written_whole(folder / "picture.png") as part:
             part.write_bytes(picture(field))
         write_table(folder / WHOLE, truth(field))
-    except EpistemError as error:
-        return " ".join(str(error).split())
+    except Exception as error:  # noqa: BLE001 - one field must not stop the others
+        return in_a_line(error)
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import secrets
 import tempfile
 import traceback
 from collections import Counter
@@ -22,6 +23,7 @@ from epistem.app.store import FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
 from epistem.core.cluster import spread
 from epistem.core.errors import wants_memory
+from epistem.core.files import sweep
 
 # Called after each file: how many are through, of how many, and what became of it.
 Progress = Callable[[int, int, FileRecord | FileError], None]
@@ -148,39 +150,50 @@ def run_batch(
     """
     column = check_samples(samples, by, results)
     _make_folder(results)
-    keeper = _InShards(results, jobs) if lean else _InFolders(results)
+    sweep(results)
+    keeper = _InShards(results) if lean else _InFolders(results)
     failed = {job.name: error for job in jobs if (error := (known or {}).get(job.name)) is not None}
-    waiting = [job for job in jobs if not keeper.has(job) and job.name not in failed]
+    waiting = keeper.waiting([job for job in jobs if job.name not in failed])
     reused = len(jobs) - len(waiting) - len(failed)
-    run = _run(waiting, settings, results, workers=workers, cluster=cluster, stage=stage, lean=lean)
-    for through, outcome in enumerate(run, len(jobs) - len(waiting) + 1):
+    at_once, scheduler = workers or max(1, min(len(waiting), _cores())), cluster if waiting else None
+    run = _run(keeper.still(waiting), settings, results, workers=at_once, cluster=scheduler, stage=stage, lean=lean)
+    for number, outcome in enumerate(run, len(jobs) - len(waiting) + 1):
         if isinstance(outcome, FileError):
             failed[outcome.file] = outcome
         else:
             keeper.keep(outcome)
         if progress:
-            progress(through, len(jobs), outcome)
+            progress(number + keeper.met, len(jobs), outcome)
     stage("Report of the folder")
     records, source = keeper.all(jobs, failed)
     errors = tuple(failed[job.name] for job in jobs if job.name in failed)
     masks = {job.name: job.found.name for job in jobs if job.found}
     write_folder(results, records, errors, settings, samples, by=column, found=masks, source=source)
-    return BatchResult(records, errors, reused)
+    return BatchResult(records, errors, reused + keeper.met)
 
 
 class _InFolders:
     """Results with a folder an image."""
 
+    met = 0
+
     def __init__(self, results: Path) -> None:
         self.results, self.records = results, Records(results)
         self.places: dict[str, int] = {}
 
-    def has(self, job: Job) -> bool:
-        """Whether the job was done before; its record is then kept."""
-        record = finished(self.results, job)
-        if record is not None:
-            self.keep(record)
-        return record is not None
+    def waiting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that were not done before; the records of the others are kept."""
+        rest = []
+        for job in jobs:
+            if (record := finished(self.results, job)) is None:
+                rest.append(job)
+            else:
+                self.keep(record)
+        return rest
+
+    def still(self, waiting: Sequence[Job]) -> Iterator[Job]:
+        """One after the other; whether another run has done one is seen where it would be begun."""
+        return iter(waiting)
 
     def keep(self, record: FileRecord) -> None:
         self.places[record.file] = self.records.add(record)
@@ -191,25 +204,43 @@ class _InFolders:
 
 
 class _InShards:
-    """Results in shards, put together now and then while more come."""
+    """Results in shards, put together now and then while more come.
 
-    def __init__(self, results: Path, jobs: Sequence[Job]) -> None:
-        self.results, self.new = results, 0
-        self.before = shards.all_entries(results).keys() & {(job.name, job.key) for job in jobs}
+    Attributes:
+        met: how many jobs another run had done when their turn came.
+    """
 
-    def has(self, job: Job) -> bool:
-        return (job.name, job.key) in self.before
+    def __init__(self, results: Path) -> None:
+        self.results, self.new, self.met = results, 0, 0
+        self.there = shards.Known(results)
+
+    def waiting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that were not done before, from anywhere on: two runs on one folder should not walk side by side."""
+        rest = [job for job in jobs if (job.name, job.key) not in self.there.keys]
+        first = secrets.randbelow(len(rest)) if rest else 0
+        return rest[first:] + rest[:first]
+
+    def still(self, waiting: Sequence[Job]) -> Iterator[Job]:
+        """Those that no other run has done by then."""
+        for job in waiting:
+            if (job.name, job.key) in self.there.keys:
+                self.met += 1
+            else:
+                yield job
 
     def keep(self, record: FileRecord) -> None:
         self.new += 1
         if self.new % shards.PER_LEVEL == 0:
             shards.compact(self.results)
+            self.there.look()
 
     def all(self, jobs: Sequence[Job], failed: dict[str, FileError]) -> tuple[Sequence[FileRecord], Source]:
         shards.tidy(self.results, {job.name: job.key for job in jobs})
         records = shards.ShardRecords(self.results, jobs)
         for job in jobs:
-            if (job.name, job.key) not in records.entries and job.name not in failed:
+            if (job.name, job.key) in records.entries:
+                failed.pop(job.name, None)  # its worker died after it, or another run has done it
+            elif job.name not in failed:
                 why = "another run with other settings has replaced its result; choose another --out, and run again"
                 failed[job.name] = FileError(file=job.name, kind="RecordError", why=why)
         return records, Shards(records)
@@ -228,7 +259,7 @@ def attempt(
     if job.refused:
         return FileError(file=job.name, kind="RecordError", why=job.refused)
     # Another run on this folder may have come by since, or a worker that died after its last image.
-    if not lean and (there := finished(results, job)) is not None:
+    if (there := (shards.finished if lean else finished)(results, job)) is not None:
         return there
     try:
         return (run_lean if lean else run_job)(job, settings, results, stage)
@@ -252,29 +283,30 @@ def attempt(
 
 
 def _run(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     settings: Settings,
     results: Path,
     *,
-    workers: int | None,
+    workers: int,
     cluster: str | None,
     stage: Callable[[str], None],
     lean: bool,
 ) -> Iterator[FileRecord | FileError]:
-    if not jobs:
-        return
-    from dask.system import CPU_COUNT  # what this process may use, also in a container
-
-    wanted = workers or min(len(jobs), CPU_COUNT)
-    if wanted == 1 and cluster is None:
+    if workers == 1 and cluster is None:
         for job in jobs:
             yield attempt(job, settings, results, stage, lean)
         return
     one = partial(attempt, settings=settings, results=results.resolve(), lean=lean)
-    for job, outcome in spread(one, jobs, workers=wanted, cluster=cluster):
+    for job, outcome in spread(one, jobs, workers=workers, cluster=cluster):
         # None: its worker was killed more than once, from outside or for want of memory.
         why = "its worker process died, most often for want of memory; try fewer --workers"
         yield outcome or FileError(file=job.name, kind="KilledWorker", why=why)
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT  # what this process may use, also in a container
+
+    return int(CPU_COUNT)
 
 
 def _is_image(file: Path, root: Path, results: Path) -> bool:

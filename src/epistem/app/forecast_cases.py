@@ -13,8 +13,9 @@ import numpy as np
 from epistem import __version__
 from epistem.app.forecast_plan import Plan, Trial
 from epistem.app.train_spec import Silent, Told, train_from_spec
-from epistem.core import Detector, EpistemError, Instances, SettingsError, TrainingError
+from epistem.core import Detector, Instances, SettingsError, TrainingError
 from epistem.core.cluster import spread
+from epistem.core.errors import in_a_line
 from epistem.detect import make_detector, weights_hash
 from epistem.detect.calibrate import ASKED, LabelledField, saved_field
 from epistem.nets import runs
@@ -132,8 +133,8 @@ def _outcome(make: Callable[[Plan, Path, Any, _Means], None], plan: Plan, out: P
     """Why a part could not be made, else ""."""
     try:
         make(plan, out, name, means)
-    except EpistemError as error:
-        return " ".join(str(error).split())
+    except Exception as error:  # noqa: BLE001 - one part must not stop the others
+        return in_a_line(error)
     return ""
 
 

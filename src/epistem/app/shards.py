@@ -18,6 +18,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
+import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,14 +28,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from pydantic import ValidationError
+
 from epistem.app.store import Earlier, FileRecord, Job
 from epistem.core import RecordError
-from epistem.core.files import written_whole
+from epistem.core.files import sweep, written_whole
 from epistem.report.export_long import gathered, shared_schema
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "shards"
 PER_LEVEL, TOP = 64, 2
 IDENTITY = ("file", "key", "image", "slice", "specimen")
+_OF_ONE = re.compile(r"0-[0-9a-f]{24}\.parquet")
 _FILES, _RECORDS = b"epistem.files", b"epistem.records"
 _TRIES = 20  # another run may put shards together, and remove the old ones, while this one opens them
 
@@ -90,6 +98,10 @@ def _write(
         for table in gathered(tables, schema):
             writer.write_table(table)
         writer.add_key_value_metadata({_FILES: json.dumps(files), _RECORDS: packed})
+        writer.close()
+        # On the disk before it counts: those that it was put together from go after it.
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
 
 
 def entries_of(shard: Path) -> list[Entry]:
@@ -110,6 +122,37 @@ def entries_of(shard: Path) -> list[Entry]:
     return entries
 
 
+class Known:
+    """Which files are there under which keys; shards that were seen are not opened again.
+
+    Attributes:
+        keys: (file, key).
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._listed: dict[Path, list[Entry]] = {}
+        self.keys: set[tuple[str, str]] = set()
+        self.look()
+
+    def look(self) -> None:
+        """What has come since."""
+        before = self._listed
+        self._listed = _listed(self._results, before)
+        self.keys |= {
+            (one.file, one.key) for shard, some in self._listed.items() if shard not in before for one in some
+        }
+
+
+def finished(results: Path, job: Job) -> FileRecord | None:
+    """The record of a job whose own shard is there, or None; a damaged one counts as none."""
+    shard = place_of(results, job.name, job.key)
+    try:
+        return FileRecord.model_validate_json(_records(shard)[0])
+    except (FileNotFoundError, RecordError, ValidationError):
+        return None
+
+
 def all_entries(results: Path) -> dict[tuple[str, str], Entry]:
     """What is in all shards, each file under each key once."""
     return _once(_listed(results))
@@ -120,17 +163,29 @@ def _once(listed: Mapping[Path, Sequence[Entry]]) -> dict[tuple[str, str], Entry
     return {(one.file, one.key): one for entries in listed.values() for one in entries}
 
 
-def _listed(results: Path) -> dict[Path, list[Entry]]:
-    known: dict[Path, list[Entry]] = {}
+def _listed(results: Path, seen: Mapping[Path, list[Entry]] | None = None) -> dict[Path, list[Entry]]:
+    known = dict(seen or {})
     for _ in range(_TRIES):
         listed = sorted((results / FOLDER).glob("[0-9]-*.parquet"))
         try:
             for shard in listed:
-                known[shard] = known.get(shard) or entries_of(shard)
+                known[shard] = known.get(shard) or _entries_of(shard)
         except FileNotFoundError:
             continue
-        return {shard: known[shard] for shard in listed}
+        return {shard: known[shard] for shard in listed if known[shard]}
     raise RecordError(f"the shards in {results / FOLDER} do not come to rest; wait for the other runs on it")
+
+
+def _entries_of(shard: Path) -> list[Entry]:
+    """What is in it; of one file's that is damaged nothing: it is taken away, and the file is done again."""
+    try:
+        return entries_of(shard)
+    except RecordError:
+        if not _OF_ONE.fullmatch(shard.name):
+            raise
+        _log.warning("%s is damaged, its file is done again", shard)
+        shard.unlink(missing_ok=True)
+        return []
 
 
 class Reader:
@@ -224,6 +279,7 @@ def tidy(results: Path, wanted: Mapping[str, str]) -> None:
         results: folder of all results.
         wanted: key by file; files that are not in it stay as they are.
     """
+    sweep(results / FOLDER)
     for _ in range(_TRIES):
         try:
             return _tidied(_listed(results), wanted)
@@ -320,5 +376,6 @@ class ShardRecords(Sequence[FileRecord]):
 
     def schemas(self) -> Iterator[Any]:
         """Columns of every shard that these files lie in."""
-        for shard in dict.fromkeys(self.entries[key].shard for key in self._keys):
-            yield self.reader.file(shard).schema_arrow
+        one_of_each = {self.entries[key].shard: key for key in self._keys}
+        for key in one_of_each.values():
+            yield self._tried(key, lambda entry: self.reader.file(entry.shard).schema_arrow)

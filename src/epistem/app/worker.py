@@ -20,7 +20,7 @@ from epistem.app.shards import write_shard
 from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of, sums_of
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
-from epistem.core.files import write_text, written_whole
+from epistem.core.files import sweep, write_text, written_whole
 from epistem.report.compose import Entry, brief_of, foil_of, single_report
 from epistem.report.export import (
     arrow_column,
@@ -91,6 +91,8 @@ def run_job(
             add_labels(analysis.found, micrograph)
             records.append(record_of(analysis, inside.relative_to(results).as_posix()))
     _remove_others(folder, len(images) if records[0].slice is not None else 0)
+    for inside in (folder, *(one for one in folder.glob("[0-9]*") if one.is_dir())):
+        sweep(inside)
     record = FileRecord(
         file=job.name, key=job.key, specimen=job.specimen, images=tuple(records), sums=sums_of(folder)
     )

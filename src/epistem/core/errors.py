@@ -73,3 +73,15 @@ class RecordError(EpistemError):
 def wants_memory(error: BaseException) -> bool:
     """Whether an error, of whatever library, says that there is not enough memory."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
+def in_a_line(error: Exception) -> str:
+    """Why one of many things could not be done, for where the others go on."""
+    line = " ".join(str(error).split())
+    if isinstance(error, EpistemError):
+        return line
+    if wants_memory(error):
+        return "needs more memory than there is; take fewer --workers"
+    if isinstance(error, OSError):
+        return f"the system refused it: {error.strerror or line}; make room or choose another --out"
+    return f"{type(error).__name__}: {line}; a fault of epistem, please report it"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from epistem.core.errors import EpistemError, RecordError
 
+_OLD_S = 86_400.0  # nobody writes one file for a day
 # What to do about it, by the system's reason; else another folder.
 _REMEDIES = {
     errno.ENOSPC: "make room on the disk",
@@ -56,3 +59,15 @@ def write_text(path: Path, text: str) -> None:
     with written_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, "utf-8")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder, once it is a day old."""
+    for left in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime < _OLD_S:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()

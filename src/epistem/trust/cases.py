@@ -40,6 +40,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from epistem.core import Instances, Micrograph, RecordError, SettingsError
+from epistem.core.files import written_whole
 from epistem.detect.match import match
 from epistem.detect.measure import published_heywood
 from epistem.imaging.normalize import robust_scale
@@ -136,18 +137,12 @@ class Cases:
             RecordError: they cannot be written.
         """
         about = {_KEY: json.dumps({"version": VERSION, **self.provenance}, sort_keys=True).encode()}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name in ("objects", "images"):  # images last: with it the folder is whole
-                table = pa.Table.from_pandas(getattr(self, name), preserve_index=False)
-                part = folder / f"{name}.parquet.part"
+        for name in ("objects", "images"):  # images last: with it the folder is whole
+            table = pa.Table.from_pandas(getattr(self, name), preserve_index=False).replace_schema_metadata(about)
+            with written_whole(folder / f"{name}.parquet") as part:
+                folder.mkdir(parents=True, exist_ok=True)
                 # Without checksums every second flipped bit gave other numbers and no error.
-                pq.write_table(
-                    table.replace_schema_metadata(about), part, compression="zstd", write_page_checksum=True
-                )
-                part.replace(folder / f"{name}.parquet")
-        except OSError as error:
-            raise RecordError(f"cases could not be written to {folder}: {error.strerror or error}") from error
+                pq.write_table(table, part, compression="zstd", write_page_checksum=True)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
