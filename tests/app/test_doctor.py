@@ -3,26 +3,31 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import sys
 import tempfile
 import tomllib
+import weakref
 import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from hashlib import sha256
 from importlib.metadata import PathDistribution
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from epistem.app import doctor, doctor_libraries, doctor_machine, doctor_trials
+from epistem.app import doctor, doctor_libraries, doctor_machine, doctor_source, doctor_trials
 from epistem.app.cli import app
 from epistem.app.doctor import Finding, guarded, tried, works
 from epistem.app.doctor_cli import advice
+from epistem.app.records import Records
 from epistem.core import DependencyMissing, Micrograph
 from epistem.imaging import READERS, read
 from epistem.nets import weights
@@ -132,6 +137,27 @@ def test_without_a_runtime_the_job_is_done_by_the_plain_detector_and_lite_is_nam
     assert "by the detector log" in came["said"]
 
 
+def test_nothing_of_a_trial_is_open_when_its_folder_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows removes no folder with an open file in it."""
+    made: list[weakref.ref[Records]] = []
+    left: list[bool] = []
+
+    class Kept(Records):
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder)
+            made.append(weakref.ref(self))
+
+    class Removed(tempfile.TemporaryDirectory[str]):
+        def cleanup(self) -> None:
+            left.extend(one() is not None for one in made)
+            super().cleanup()
+
+    monkeypatch.setattr("epistem.app.batch.Records", Kept)
+    monkeypatch.setattr(doctor_trials, "tempfile", SimpleNamespace(TemporaryDirectory=Removed))
+    doctor_trials._analyzed("log")
+    assert left == [False]
+
+
 def test_a_format_that_fails_is_named_and_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def reading(path: Path) -> None:
         if path.suffix == ".dm3":
@@ -193,7 +219,7 @@ def test_a_library_older_than_wanted_is_told_with_both_versions(
     base, lite = one(list(doctor_libraries.base()), "base"), one(list(doctor_libraries.extras()), "lite")
     assert (base.state, lite.state) == ("broken", "broken")
     assert f"numpy is {np.__version__}, wanted >=999" in base.said
-    assert lite.mend == 'pip install "epistem[lite]" --upgrade'
+    assert (base.mend, lite.mend) == ('pip install "numpy>=999"', 'pip install "epistem[lite]"')
 
 
 def test_an_old_library_of_an_extra_that_nobody_installed_breaks_nothing(
@@ -221,6 +247,31 @@ def test_a_file_that_is_not_as_it_was_installed_is_named(tmp_path: Path, monkeyp
     assert "--force-reinstall" in changed.mend
 
 
+def test_every_line_that_installs_epistem_again_says_from_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name alone would be looked for on an index, where epistem is not, or is somebody else's."""
+    held = {"epistem/c.py": b"code"}
+    there = installed(tmp_path, "numpy>=999", 'numpy>=999; extra == "nets"', files=held)
+    wheel = (tmp_path / "epistem.whl").as_uri()
+    (tmp_path / "epistem-0.1.0.dist-info" / "direct_url.json").write_text(json.dumps({"url": wheel}), "utf-8")
+    monkeypatch.setattr(doctor_source, "distribution", lambda name: there)
+    monkeypatch.setattr(doctor_libraries, "distribution", lambda name: there)
+    monkeypatch.setattr(doctor_libraries, "PACKAGE", tmp_path / "epistem")
+    (tmp_path / "epistem/c.py").write_bytes(b"Code")
+
+    def fails() -> str:
+        raise ValueError
+
+    found = [*doctor_libraries.base(), *doctor_libraries.files(), *guarded("machine", "x", fails)]
+    mends = [one.mend or "" for one in found] + [doctor_trials.outcome(fails)["mend"]]
+
+    again = [mend for mend in mends if "--force-reinstall" in mend]
+    assert len(again) == 3
+    assert all(f'"{tmp_path / "epistem.whl"}"' in mend for mend in again)
+    assert not [mend for mend in mends if re.search(r"install\b.* epistem\b", mend)]
+
+
 # ---- machine ----
 
 
@@ -246,6 +297,43 @@ def test_no_folder_for_temporary_files_is_broken(tmp_path: Path, monkeypatch: py
     assert temporary.state == "broken"
     assert temporary.mend
     assert "TMPDIR" in temporary.mend
+
+
+def test_a_user_without_a_home_is_told_and_the_other_folders_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    found = guarded("machine", "folders", doctor_machine.folders)
+    assert [finding.name for finding in found] == ["this folder", "temporary files", "cache"]
+    cache = one(found, "cache")
+    assert (cache.state, works([cache])) == ("note", True)
+    assert "no home folder" in cache.said
+
+
+def test_a_folder_that_was_removed_while_in_it_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    found = guarded("machine", "folders", doctor_machine.folders)
+    assert [finding.name for finding in found] == ["this folder", "temporary files", "cache"]
+    assert one(found, "this folder").state == "note"
+
+
+def test_a_folder_that_may_not_even_be_looked_at_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    assert [finding.state for finding in doctor_machine.folders()] == ["note", "broken", "note"]
+
+
+def test_as_many_cores_are_told_as_a_batch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dask.system.CPU_COUNT", 3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert one(list(doctor_machine.cores()), "cores").said.startswith("3 of 8 may be used")
 
 
 def test_a_disk_that_is_nearly_full_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

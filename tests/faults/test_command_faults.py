@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,10 @@ def test_a_full_disk_is_told_in_words_and_the_next_run_makes_it_whole(name: str,
     [
         (OSError(errno.ENOSPC, "No space left on device", "/data/x.csv"), "/data/x.csv: the disk is full; make room"),
         (OSError(errno.EROFS, "Read-only file system"), "this disk cannot be written to; choose another folder"),
-        (OSError(errno.EMFILE, "Too many open files"), "too many files are open"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "too many files are open; take fewer --workers, or have the system",
+        ),
         (MemoryError(), "there is not enough memory; take fewer --workers"),
     ],
 )
@@ -117,7 +122,7 @@ def test_a_training_that_cannot_begin_leaves_nothing_half_written(tmp_path: Path
     from epistem.core import TrainingError
     from epistem.nets.runs import claim, release
 
-    with small_disk(10), pytest.raises(TrainingError, match="make room"):
+    with small_disk(10), pytest.raises(TrainingError, match=r"cannot write .*run\.json"):
         claim(tmp_path, {"spec": "x" * 100})
     release(tmp_path)
 
@@ -155,6 +160,46 @@ def test_a_reader_that_leaves_ends_the_command_without_a_word() -> None:
     )
     os.close(write)
     assert (told.returncode, told.stderr) == (1, "")
+
+
+class GonePipe(io.StringIO):
+    """Standard output of Windows after `| more` was left: EINVAL for each write, and no BrokenPipeError."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    def flush(self) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def silent() -> None:
+    """Prints nothing itself; something earlier is still to be printed."""
+
+
+def printing() -> None:
+    sys.stdout.write("a table")
+
+
+@pytest.mark.parametrize("command", [silent, printing])
+def test_a_reader_that_leaves_on_windows_ends_the_command_without_a_word(
+    command: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "stdout", GonePipe())
+    with pytest.raises(SystemExit) as ended, ending.told_by_system():
+        command()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("platform", "stdout"), [("linux", GonePipe()), ("win32", io.StringIO())])
+def test_any_other_invalid_argument_keeps_its_traceback(
+    platform: str, stdout: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    with pytest.raises(OSError, match="Invalid argument"), ending.told_by_system():
+        raise OSError(errno.EINVAL, "Invalid argument")
 
 
 # ---- the home

@@ -47,6 +47,49 @@ def test_a_new_session_on_a_full_disk_is_refused_in_words(tmp_path: Path, monkey
     assert "disk of this page is full" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [
+        (errno.ENOSPC, 507, "disk of this page is full"),
+        (errno.EDQUOT, 507, "disk of this page is full"),
+        (errno.EACCES, 503, "the page's disk does not answer as it should"),
+        (errno.EROFS, 503, "the page's disk does not answer as it should"),
+        (errno.EIO, 503, "the page's disk does not answer as it should"),
+    ],
+)
+def test_only_a_full_disk_is_called_full(
+    number: int, status: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new session and one that is there are told the same."""
+    known = page(tmp_path)
+    known.get("/api/state")
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number), "/srv/rooms/secret")
+
+    with monkeypatch.context() as during:
+        during.setattr(Path, "mkdir", refused)
+        first = TestClient(known.app, raise_server_exceptions=False).get("/api/state")
+    monkeypatch.setattr(Queue, "add", refused)
+    later = known.post("/api/next")
+
+    for answer in (first, later):
+        assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+        assert "secret" not in answer.text
+
+
+def test_a_folder_of_the_page_that_was_deleted_is_not_called_full(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    to = page(tmp_path)
+    (tmp_path / "rooms").rmdir()
+
+    answer = to.get("/api/state")
+
+    assert answer.status_code == 503
+    assert "FileNotFoundError" in caplog.text
+
+
 def test_a_session_goes_on_reading_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to = page(tmp_path)
     assert to.get("/api/state").status_code == 200

@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from epistem.app.doctor_source import reinstall_line
+
 State = Literal["ok", "note", "missing", "broken"]
 
 TRIALS = {
@@ -36,10 +38,6 @@ TRIALS = {
 
 LIMIT_S = 60.0  # of one trial [s]
 _AT_ONCE = 2
-_REPORT = (
-    "run `epistem doctor --json` and send what it prints to the developers, or install again: "
-    "pip install --force-reinstall epistem"
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def guarded(group: str, name: str, check: Check) -> list[Finding]:
     try:
         return list(check())
     except Exception as error:  # noqa: BLE001 - what fails here is what the doctor was asked to tell
-        return [Finding(group, name, "broken", f"{type(error).__name__}: {one_line(error)}", _REPORT)]
+        return [Finding(group, name, "broken", f"{type(error).__name__}: {one_line(error)}", _report())]
 
 
 def tried(name: str, *, limit_s: float = LIMIT_S) -> Finding:
@@ -97,7 +95,7 @@ def tried(name: str, *, limit_s: float = LIMIT_S) -> Finding:
         limit_s: after which it is given up [s].
     """
     title = TRIALS[name]
-    words = [sys.executable, "-m", "epistem.app.doctor_trials", name]
+    words = [sys.executable, "-P", "-m", "epistem.app.doctor_trials", name]  # -P: no module of the folder we are in
     started = time.monotonic()
     try:
         done = subprocess.run(
@@ -105,13 +103,13 @@ def tried(name: str, *, limit_s: float = LIMIT_S) -> Finding:
             timeout=limit_s, check=False, env=os.environ | {"MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        mend = "close other programs and try again; if it stays, " + _REPORT
+        mend = "close other programs and try again; if it stays, " + _report()
         return Finding("jobs", title, "broken", f"no end after {limit_s:g} s, given up", mend)
     told = _told(done.stdout)
     if told is None:
         last = _last(done.stderr)
         return Finding(
-            "jobs", title, "broken", f"ended {_ended(done.returncode)}{f': {last}' if last else ''}", _REPORT
+            "jobs", title, "broken", f"ended {_ended(done.returncode)}{f': {last}' if last else ''}", _report()
         )
     said = f"{told['said']} ({time.monotonic() - started:.1f} s)" if told["state"] == "ok" else told["said"]
     return Finding("jobs", title, told["state"], said, told["mend"])
@@ -125,6 +123,11 @@ def works(found: Sequence[Finding]) -> bool:
 def one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     return " ".join(str(error).split()) or "no more is said"
+
+
+def _report() -> str:
+    again = reinstall_line()
+    return f"run `epistem doctor --json` and send what it prints to the developers, or install again: {again}"
 
 
 def _told(text: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from epistem import __version__
 from epistem.app.doctor import Check, Finding
+from epistem.app.doctor_source import reinstall_line
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -40,13 +41,15 @@ _NAMED = 3  # files or packages that are named; the rest is counted
 
 def base() -> Iterator[Finding]:
     """What epistem itself needs."""
-    found = list(_against(_needs(distribution("epistem"), "")))
-    lacking = [text for text, _ in found if text]
+    wanted = _needs(distribution("epistem"), "")
+    lacking = [(one, text) for one, (text, _) in zip(wanted, _against(wanted), strict=True) if text]
     if lacking:
-        said = f"not as epistem {__version__} needs them: {_some(lacking)}"
-        yield Finding("libraries", "base", "broken", said, "pip install --upgrade epistem")
+        said = f"not as epistem {__version__} needs them: {_some([text for _, text in lacking])}"
+        # The libraries by name: epistem itself may have come from a file.
+        add = " ".join(f'"{str(one).partition(";")[0]}"' for one, _ in lacking)
+        yield Finding("libraries", "base", "broken", said, f"pip install {add}")
     else:
-        yield Finding("libraries", "base", "ok", f"{len(found)} libraries, all as new as wanted")
+        yield Finding("libraries", "base", "ok", f"{len(wanted)} libraries, all as new as wanted")
 
 
 def extras() -> Iterator[Finding]:
@@ -61,7 +64,7 @@ def extras() -> Iterator[Finding]:
             said = f"{brings}; {_some(lacking)} not installed"
             yield Finding("libraries", extra, "missing", said, add)
         elif old:
-            yield Finding("libraries", extra, "broken", f"{brings}; {_some(old)}", f"{add} --upgrade")
+            yield Finding("libraries", extra, "broken", f"{brings}; {_some(old)}", add)
         else:
             yield Finding("libraries", extra, "ok", brings)
 
@@ -87,8 +90,7 @@ def files() -> Iterator[Finding]:
     changed = [path.relative_to(PACKAGE).as_posix() for path, digest in held.items() if _digest(path) != digest]
     if changed:
         said = f"{__version__} in {PACKAGE}; not as installed: {_some(changed)}"
-        mend = f"pip install --force-reinstall --no-deps epistem=={__version__}"
-        yield Finding("libraries", "epistem", "broken", said, mend)
+        yield Finding("libraries", "epistem", "broken", said, reinstall_line("--no-deps"))
     else:
         said = f"{__version__} in {PACKAGE}; its {len(held)} files are as they were installed"
         yield Finding("libraries", "epistem", "ok", said)

@@ -7,10 +7,12 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from epistem.app.doctor import Check, Finding, State
+from epistem.app.doctor import Check, Finding, State, one_line
+from epistem.core.errors import SettingsError
+from epistem.core.places import cache_folder
 
 LEAST_DISK, LEAST_MEMORY = 1e9, 2e9  # bytes; one image of 4096 × 4096 with its results takes a part of either
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -31,9 +33,9 @@ def python() -> Iterator[Finding]:
 
 def cores() -> Iterator[Finding]:
     """Cores this process may use, and threads as the environment sets them."""
-    from joblib import cpu_count
+    from dask.system import CPU_COUNT  # as many work at once where --workers is not given
 
-    n = int(cpu_count())
+    n = int(CPU_COUNT)
     told = [f"{name}={os.environ[name]}" for name in _THREADS if os.environ.get(name)]
     own = os.cpu_count() or n
     of = f" of {own}" if own != n else ""
@@ -53,17 +55,13 @@ def memory() -> Iterator[Finding]:
 
 def folders() -> Iterator[Finding]:
     """Whether the folders epistem writes to can be written to, and what room they have."""
-    yield _folder("this folder", Path.cwd(), "note", "give --out a folder that can be written to")
-    try:
-        temporary = Path(tempfile.gettempdir())
-    except OSError as error:
-        mend = "set TMPDIR (on Windows TEMP) to a folder that can be written to"
-        yield Finding("machine", "temporary files", "broken", str(error), mend)
-    else:
-        yield _folder("temporary files", temporary, "broken", "make room there, or set TMPDIR (on Windows TEMP)")
+    yield _folder("this folder", Path.cwd, "note", "give --out a folder that can be written to")
+    mend = "make room there, or set TMPDIR (on Windows TEMP) to a folder that can be written to"
+    yield _folder("temporary files", lambda: Path(tempfile.gettempdir()), "broken", mend)
     yield _folder(
-        "cache", _cache(), "note",
-        "set XDG_CACHE_HOME to a folder that can be written to; until then what is kept there is made anew each time",
+        "cache", cache_folder, "note",
+        "set XDG_CACHE_HOME to a folder that can be written to; the language model of `epistem ask` and backgrounds "
+        "fetched for a training are kept there",
     )  # fmt: skip
 
 
@@ -86,12 +84,16 @@ MACHINE: dict[str, Check] = {
 }  # fmt: skip
 
 
-def _folder(name: str, folder: Path, fails: State, mend: str) -> Finding:
+def _folder(name: str, where: Callable[[], Path], fails: State, mend: str) -> Finding:
     """Whether a file can be made in it, or where it will be made; `fails` is how bad it is when not."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
     try:
+        folder = where()
+    except (OSError, SettingsError) as error:  # this folder was removed, or there is none that would do
+        return Finding("machine", name, fails, one_line(error), mend)
+    there = folder
+    try:
+        while not there.exists() and there != there.parent:
+            there = there.parent
         with tempfile.TemporaryFile(dir=there):
             pass
         free = shutil.disk_usage(there).free
@@ -100,9 +102,3 @@ def _folder(name: str, folder: Path, fails: State, mend: str) -> Finding:
     short = free < LEAST_DISK
     said = f"{folder}, {free / 1e9:.1f} GB free"
     return Finding("machine", name, "note" if short else "ok", said, "make room" if short else None)
-
-
-def _cache() -> Path:
-    from epistem.nets.backgrounds import user_cache
-
-    return user_cache().parent

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from epistem.app.doctor import one_line
+from epistem.app.doctor_source import reinstall_line
 from epistem.core.errors import DependencyMissing, EpistemError
 
 SAMPLES = Path(__file__).parent / "shipped" / "formats.zip"
 _SIDE = 128  # of the field that is simulated and analysed [px]
 _QUESTION = "What is the pixel size?"
 _ROUNDING = 1e-3  # of sums of 256 products in single precision, relative
-_REINSTALL = "pip install --force-reinstall epistem"
 
 
 class Told(Exception):
@@ -63,7 +63,7 @@ def formats() -> str:
                 well.append(name)
     if wrong:
         said = "; ".join(f"{name}: {' '.join(why.split())}" for name, why in wrong.items())
-        raise Told("broken", f"{len(well)} of {len(READERS)} formats are read; {said}", _REINSTALL)
+        raise Told("broken", f"{len(well)} of {len(READERS)} formats are read; {said}", reinstall_line())
     if lacking:
         said = f"{len(well)} of {len(READERS)} formats are read; not {', '.join(lacking)}"
         raise Told("missing", said, "; ".join(dict.fromkeys(lacking.values())))
@@ -82,7 +82,7 @@ def segment() -> str:
     truth[2:6, 2:6] = 1
     value = float(iou(confusion(np.roll(truth, 1, axis=0), truth, ("ground", "part")))[1])
     if abs(value - 12 / 20) > 1e-9:
-        raise Told("broken", f"IoU {value:.4f} where it is {12 / 20:.4f}", _REINSTALL)
+        raise Told("broken", f"IoU {value:.4f} where it is {12 / 20:.4f}", reinstall_line())
     return f"IoU {value:.2f}, as it should be"
 
 
@@ -110,7 +110,7 @@ def ask() -> str:
         answered = reply(put, speaker=None)
     said = " ".join(statement.text for statement in answered.statements)
     if answered.abstained:
-        raise Told("broken", f"{_QUESTION!r} was not answered: {said}", _REINSTALL)
+        raise Told("broken", f"{_QUESTION!r} was not answered: {said}", reinstall_line())
     return f"{_QUESTION} {said}"
 
 
@@ -122,7 +122,7 @@ def serve() -> str:
 
     status, port = first_page()
     if status != 200:
-        raise Told("broken", f"the page answers {status} at 127.0.0.1:{port}, wanted 200", _REINSTALL)
+        raise Told("broken", f"the page answers {status} at 127.0.0.1:{port}, wanted 200", reinstall_line())
     return f"the page answers at 127.0.0.1, tried at port {port}"
 
 
@@ -166,28 +166,37 @@ def outcome(trial: Callable[[], str]) -> dict[str, Any]:
     except DependencyMissing as error:
         return {"state": "missing", "said": "not installed", "mend": one_line(error)}
     except EpistemError as error:
-        return {"state": "broken", "said": one_line(error), "mend": _REINSTALL}
+        return {"state": "broken", "said": one_line(error), "mend": reinstall_line()}
     except Exception as error:  # noqa: BLE001 - whatever a broken library raises is what is to be told
-        return {"state": "broken", "said": f"{type(error).__name__}: {one_line(error)}", "mend": _REINSTALL}
+        return {"state": "broken", "said": f"{type(error).__name__}: {one_line(error)}", "mend": reinstall_line()}
 
 
 def _analyzed(detector: str) -> str:
+    # What is still open when something fails must not hide why it failed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as made:
+        n, wrong = _small_batch(Path(made), detector)
+    if wrong:
+        raise Told("broken", wrong, reinstall_line())
+    return f"{n} cavities found in a simulated field of {_SIDE} × {_SIDE} pixels, tables and report written"
+
+
+def _small_batch(folder: Path, detector: str) -> tuple[int, str]:
+    """How many cavities were found, and what is wrong; "" for nothing.
+
+    The result does not leave this function: it keeps a file open, which Windows would not remove with the folder.
+    """
     from epistem.app.batch import list_files, make_jobs, run_batch
     from epistem.app.settings import make_settings
 
-    settings = make_settings(detector=detector)
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        _field(folder)
-        out = folder / "out"
-        jobs = make_jobs(list_files([folder / "field.tif"], out), settings)
-        result = run_batch(jobs, settings, out, workers=1)
-        if result.errors:
-            raise Told("broken", result.errors[0].why, _REINSTALL)
-        n = result.records[0].images[0].n_objects
-        if not (out / "report.html").is_file() or n == 0:
-            raise Told("broken", f"{n} objects found in a field of clear cavities", _REINSTALL)
-    return f"{n} cavities found in a simulated field of {_SIDE} × {_SIDE} pixels, tables and report written"
+    settings, out = make_settings(detector=detector), folder / "out"
+    _field(folder)
+    jobs = make_jobs(list_files([folder / "field.tif"], out), settings)
+    result = run_batch(jobs, settings, out, workers=1)
+    if result.errors:
+        return 0, result.errors[0].why
+    n = result.records[0].images[0].n_objects
+    well = (out / "report.html").is_file() and n > 0
+    return n, "" if well else f"{n} objects found in a field of clear cavities"
 
 
 def _field(folder: Path) -> Path:

@@ -19,7 +19,7 @@ _SYSTEM = {
     errno.EDQUOT: "the quota is used up; make room and run the same command again",
     errno.EROFS: "this disk cannot be written to; choose another folder",
     errno.EIO: "the disk answers with an error; look after it, then run the same command again",
-    errno.EMFILE: "too many files are open; raise ulimit -n, or take fewer --workers",
+    errno.EMFILE: "too many files are open; take fewer --workers, or have the system allow more open files",
     errno.ENFILE: "too many files are open on this machine; take fewer --workers",
     errno.ENOMEM: "there is not enough memory; take fewer --workers or smaller images",
 }
@@ -49,8 +49,7 @@ def told_by_system() -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout is not None:  # it is None where the shell closed it
-                sys.stdout.flush()
+            _flush()
     except BrokenPipeError:
         _let_go()
         sys.exit(_READER_LEFT)
@@ -63,6 +62,18 @@ def told_by_system() -> Iterator[None]:
         if not wants_memory(error):
             raise
         _end(_SYSTEM[errno.ENOMEM])
+
+
+def _flush() -> None:
+    """What is still to be printed, also when a print has failed: the pipe then fails once more, here."""
+    if sys.stdout is None:  # the shell closed it
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL:  # Windows' name for a pipe that nobody reads
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+        raise
 
 
 def _end(why: str) -> None:

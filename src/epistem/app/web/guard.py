@@ -89,8 +89,8 @@ class Guard:
         given = cookies.get(f"{ROOM}_{own}")
         try:
             room, key = self._rooms.of_key(given)
-        except Refused as full:
-            await _refuse(scope, send, full.status, str(full))
+        except Refused as refused:
+            await _refuse(scope, send, refused.status, str(refused))
             return
         scope = {**scope, "epistem_room": room}
         fresh = None if given == key else self._cookie(f"{ROOM}_{own}", key)

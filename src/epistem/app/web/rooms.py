@@ -25,8 +25,10 @@ unless `safe_name` made it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -45,7 +47,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from epistem.app.web.limits import Limits
 from epistem.app.web.lock import locked
 from epistem.core import EpistemError, SettingsError
-from epistem.report.export import write_text
+from epistem.core.files import write_text
+
+log = logging.getLogger(__name__)
 
 ITEM = "item.json"
 _KEY = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -69,6 +73,14 @@ class Refused(EpistemError):
     def __init__(self, why: str, status: int = 422) -> None:
         super().__init__(why)
         self.status = status
+
+
+def disk_refusal(error: Exception) -> Refused:
+    """What is said of an error of the disk: that it is full where the system says so; anything else is logged."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+        return Refused(FULL, 507)
+    log.error("not served", exc_info=error)
+    return Refused("the page's disk does not answer as it should; ask whoever runs it", 503)
 
 
 class Item(BaseModel):
@@ -237,7 +249,7 @@ class Rooms:
         """The room of a session's key, and the key: a new one where this is none.
 
         Raises:
-            Refused: a new room finds no place on the disk.
+            Refused: a new room cannot be made on the disk.
         """
         if key is None or not _KEY.fullmatch(key):
             key = secrets.token_urlsafe(24)
@@ -245,7 +257,7 @@ class Rooms:
         try:
             room.folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise Refused(FULL, 507) from error
+            raise disk_refusal(error) from error
         room.touch()
         return room, key
 

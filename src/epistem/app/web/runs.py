@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,9 @@ from typing import NamedTuple
 from epistem.app.web.edits import corrected, own_score
 from epistem.app.web.rooms import Item, Refused, Room
 from epistem.core import Instances, Micrograph, MicrographSeries
+from epistem.core.files import written_whole
 from epistem.detect import DEFAULT
-from epistem.report.export import write_coco, written_whole
+from epistem.report.export import write_coco
 
 IMAGES, LABELS, WEIGHTS, FORECAST = "images", "labels.coco.json", "weights", "forecast.npz"
 _NAME = re.compile(r"(train|forecast)-[0-9a-f]{8}")
@@ -104,7 +106,14 @@ def _put(room: Room, one: Right, path: Path) -> None:
         with written_whole(path) as part:
             tifffile.imwrite(part, micrograph_of(room, one).pixels)
         return
-    os.link(room.file_of(one.item), path)
+    source = room.file_of(one.item)
+    try:
+        os.link(source, path)
+    except FileNotFoundError:  # removed meanwhile
+        raise
+    except OSError:  # a disk without links, as exFAT
+        with written_whole(path) as part:
+            shutil.copyfile(source, part)
 
 
 def micrograph_of(room: Room, one: Right) -> Micrograph:
