@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.installed-docs
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test quick check bench docs clean
+.PHONY: demo wheel test quick check bench docs clean
 
 # Installed anew when what is asked for changes; the constraints keep two installs of one commit alike. The demo needs no
 # torch; tests and training do, and it weighs some GB.
@@ -37,6 +37,10 @@ demo: $(LITE)
 	$(BIN)/epistem analyze examples/images --samples examples/samples.csv --out demo
 	@echo "Open demo/report.html"
 
+# Away from the checkout and all that is installed for it: a library that nobody declared is missed here only.
+wheel:
+	$(PYTHON) scripts/try_wheel.py
+
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --quiet
 
@@ -52,7 +56,7 @@ check: $(STAMP)
 	$(BIN)/python scripts/tables.py --check
 	$(BIN)/python scripts/scan.py
 
-# Every claim of speed, one after the other; the rows go into results/, and from there into docs/performance.md.
+# Every claim of speed but those of many images, which take too long; the rows go into results/ and docs/performance.md.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.race
 

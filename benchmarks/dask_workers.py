@@ -1,27 +1,22 @@
-"""A Dask scheduler and two workers as processes of their own, and a batch on them with one worker killed."""
+"""Work on a Dask cluster: images with one worker killed, and items that cost what images cost all but the workers."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import pytest
 
 from epistem.app import batch
-from epistem.app.settings import make_settings
-from epistem.app.store import FileError, FileRecord, Job, folder_of
+from epistem.app.settings import Settings, make_settings
+from epistem.app.store import RESULT, FileRecord, Job, folder_of
+from epistem.core.cluster import spread
+from tests.app.dask_cluster import Killer, begun_again, dask_cluster, note
 
-ROOT = Path(__file__).resolve().parent.parent
-LOG = "EPISTEM_SCALE_LOG"  # file in which the workers write what they begin and end
-_attempt = batch.attempt
+KILLED_WITHIN_S = 600.0
 
 
 class Killed(NamedTuple):
@@ -30,7 +25,7 @@ class Killed(NamedTuple):
     Attributes:
         held: the image it had begun.
         lost: results that are missing or other than those of one process.
-        again: images that were begun twice without having been held.
+        again: images that were begun again though the kill does not explain it.
     """
 
     held: str
@@ -38,65 +33,19 @@ class Killed(NamedTuple):
     again: int
 
 
-@contextmanager
-def two_workers(root: Path, *, threads: int = 1) -> Iterator[str]:
-    """The scheduler's address; its two workers come again when they are killed."""
-    told = root / "scheduler.json"
-    told.unlink(missing_ok=True)
-    processes = [_start("scheduler", "--port", "0", "--scheduler-file", str(told))]
-    try:
-        while not (told.is_file() and told.stat().st_size):
-            time.sleep(0.05)
-        address: str = json.loads(told.read_text("utf-8"))["address"]
-        for _ in range(2):
-            processes.append(_start("worker", address, "--nthreads", str(threads), "--local-directory", str(root)))
-        yield address
-    finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait()
-
-
-def _start(what: str, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--host", "127.0.0.1", "--no-dashboard", *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def killed_run(images: Sequence[Path], root: Path, good: Path) -> Killed:
     """The images on two workers, one killed when half of them are done, against results of one process."""
     settings, out, log = make_settings(), root / "results-killed", root / "log"
     jobs = batch.make_jobs(batch.list_files(images, out), settings)
-    os.environ[LOG] = str(log)
-    batch.attempt = noted_attempt
-    try:
-        with two_workers(root) as address:
-            killer = _Killer(log, after=len(jobs) // 2)
-            batch.run_batch(jobs, settings, out, cluster=address)
-            killer.join()
-    finally:
-        batch.attempt = _attempt
+    with dask_cluster(root / "dask-killed", 2) as cluster, pytest.MonkeyPatch.context() as patch:
+        note(patch, "epistem.app.batch:attempt", log, wait_s=0.0)
+        killer = Killer(log, after=len(jobs) // 2, seconds=KILLED_WITHIN_S)
+        batch.run_batch(jobs, settings, out, cluster=cluster.address)
+        killer.join()
+    if not killer.held:
+        raise RuntimeError(f"no worker held an image within {KILLED_WITHIN_S:.0f} s, so none was killed; see {log}")
     lost = sum(not _same(folder_of(out, job.name), folder_of(good, job.name)) for job in jobs)
-    begun = Counter(name for what, name, _ in _lines(log) if what == "begun")
-    again = sum(often - 1 - (name == killer.held) for name, often in begun.items())
-    return Killed(killer.held, lost, again)
-
-
-def noted_attempt(job: Job, **how: Any) -> FileRecord | FileError:
-    """`batch.attempt`, with a line before it and one after it."""
-    _note("begun", job.name)
-    outcome = _attempt(job, **how)
-    _note("ended", job.name)
-    return outcome
-
-
-def _note(what: str, name: str) -> None:
-    with Path(os.environ[LOG]).open("a") as file:
-        file.write(f"{what} {name} {os.getpid()}\n")
-
-
-def _lines(log: Path) -> list[list[str]]:
-    return [line.split() for line in log.read_text().splitlines()] if log.is_file() else []
+    return Killed(killer.held, lost, begun_again(log, killer.pid))
 
 
 def _same(mine: Path, good: Path) -> bool:
@@ -107,21 +56,30 @@ def _same(mine: Path, good: Path) -> bool:
     return all((mine / name).read_bytes() == (good / name).read_bytes() for name in names)
 
 
-class _Killer(threading.Thread):
-    """Kills one worker while it holds an image."""
+def pretending(
+    image: Path, done: Path, address: str | None, items: int, seconds: float
+) -> Iterator[FileRecord | None]:
+    """Outcomes of items that only sleep, on a cluster or two processes here; sent and taken back is all of an image.
 
-    def __init__(self, log: Path, after: int) -> None:
-        super().__init__(daemon=True)
-        self.log, self.after, self.held = log, after, "none"
-        self.start()
+    Args:
+        image: what each item is of.
+        done: folder of results in which it is done.
+        address: of the scheduler.
+        items: how many.
+        seconds: how long each sleeps [s].
+    """
+    settings = make_settings()
+    (job,) = batch.make_jobs([(image, image.name)], settings)
+    one = partial(_pretended, settings=settings, result=folder_of(done, job.name) / RESULT, seconds=seconds)
+    return (record for _, record in spread(one, [job] * items, workers=2, cluster=address))
 
-    def run(self) -> None:
-        while True:
-            lines = _lines(self.log)
-            done = {name for what, name, _ in lines if what == "ended"}
-            holds = [(int(pid), name) for what, name, pid in lines if what == "begun" and name not in done]
-            if len(done) >= self.after and holds:
-                pid, self.held = holds[0]
-                os.kill(pid, signal.SIGKILL)
-                return
-            time.sleep(0.02)
+
+def _pretended(job: Job, *, settings: Settings, result: Path, seconds: float) -> FileRecord:
+    """`batch.attempt` without its work."""
+    time.sleep(seconds)
+    return _record(result)
+
+
+@cache
+def _record(result: Path) -> FileRecord:
+    return FileRecord.model_validate_json(result.read_text("utf-8"))

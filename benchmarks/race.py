@@ -1,9 +1,10 @@
-"""All claims of speed in one run: which hold, and which are slower than when they were last recorded.
+"""The claims of speed in one run: which hold, and which are slower than when they were last recorded.
 
     make bench                                                    # python -m benchmarks.race
     python -m benchmarks.race [--quick] [--only NAME …]
 
-Each benchmark is a process of its own, one after the other, and both sides take the threads they take by themselves
+All but those of many images, `scale.…`, which take so long that only --only runs them. Each benchmark is a process
+of its own, one after the other in an empty build/race, and both sides take the threads they take by themselves
 (OMP_NUM_THREADS and its like are not passed on); one that fails stops no other. Then benchmarks/limits.py
 measures what this machine could do. Compared is with results/*.json of the last commit, so that running twice does
 not hide what got slower. The exit code is 1 where a benchmark failed, a claim does not hold or one is slower.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -50,10 +52,10 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     chosen = choose(asked.only, quick=asked.quick)
     before, began = recorded(), time.perf_counter()
-    (ROOT / BUILD).mkdir(parents=True, exist_ok=True)
-    failed = run_all(chosen)
+    whole = not (asked.only or asked.quick)
+    failed = run_all(chosen, whole=whole)
     minutes = (time.perf_counter() - began) / 60
-    if not (asked.only or asked.quick or failed):
+    if whole and not failed:
         record("race.minutes", round(minutes, 1), target="< 60", command=COMMAND,
                data=f"{len(chosen)} claims one after the other, limits included, by the clock")  # fmt: skip
     print(f"\n{minutes:.0f} min")
@@ -73,10 +75,14 @@ def choose(only: Sequence[str] | None, *, quick: bool) -> list[Claim]:
     return [claim for claim in CLAIMS if not claim.apart and not (quick and claim.slow)]
 
 
-def run_all(chosen: Sequence[Claim]) -> list[str]:
-    """Every benchmark once, then the limits; which failed."""
+def run_all(chosen: Sequence[Claim], *, whole: bool) -> list[str]:
+    """Every benchmark once, then the limits, in a whole run all of them; which failed."""
+    build = ROOT / BUILD
+    if build.exists():  # fields and checkpoints of a run before would be taken up again, and its numbers told as new
+        shutil.rmtree(build)
+    build.mkdir(parents=True)
     runs = list(dict.fromkeys(claim.run for claim in chosen))
-    bounded = [claim.name for claim in chosen if claim.bounded]
+    bounded = [claim.name for claim in (CLAIMS if whole else chosen) if claim.bounded]
     if bounded:
         runs.append(" ".join(("limits", "--only", *bounded)))
     failed = []
@@ -130,19 +136,14 @@ def same_machine(before: Mapping[str, Row], after: Mapping[str, Row]) -> bool:
 
 
 def is_worse(claim: Claim, old: Row, new: Row) -> bool:
-    """Whether the new interval lies wholly on the wrong side of the old one, by more than the margin.
+    """Whether the new number lies beyond the worse end of the old spread by more than the margin.
 
-    A number without an interval is one of no width.
+    The new spread does not count: its better end is one lucky turn. An old number without one is its own end.
     """
-    (old_low, old_high), (new_low, new_high) = _ends(old), _ends(new)
-    margin = MARGIN[claim.kind]
-    if claim.better == "more":
-        return new_high < old_low - margin * abs(old_low)
-    return new_low > old_high + margin * abs(old_high)
-
-
-def _ends(row: Row) -> tuple[float, float]:
-    return (row["value"], row["value"]) if row["low"] is None else (row["low"], row["high"])
+    end = "low" if claim.better == "more" else "high"
+    edge = old[end] if claim.spread and old[end] is not None else old["value"]
+    beyond = edge - new["value"] if claim.better == "more" else new["value"] - edge
+    return bool(beyond > MARGIN[claim.kind] * abs(edge))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m benchmarks.suite_time [--list JUNIT.xml]
 
-All of them as `make test` runs them, then those of `make quick`. A run that fails records nothing. With --junit, the
-times of a whole run that was made before are taken (`pytest --numprocesses 2 --quiet --junitxml=FILE`); with --list,
-tests/slow.txt is written anew from them: the modules that `make quick` leaves out.
+All of them as `make test` runs them, then those of `make quick`. A run that fails records nothing. With --list,
+tests/slow.txt, the modules that `make quick` leaves out, is written anew from the times of a whole run that was made
+before (`pytest --numprocesses 2 --quiet --junitxml=JUNIT.xml`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,11 @@ def main() -> int:
     """Run both, record both."""
     options = argparse.ArgumentParser(prog=COMMAND)
     options.add_argument("--list", type=Path, metavar="JUNIT.xml")
-    options.add_argument("--junit", type=Path, metavar="JUNIT.xml")
     options.add_argument("--quick", action="store_true", help="only the fast part")
     asked = options.parse_args()
     if asked.list:
         (ROOT / "tests" / "slow.txt").write_text("\n".join(slow_modules(asked.list)) + "\n", "utf-8")
         return 0
-    if asked.junit:
-        return _from_run(asked.junit)
     both = (("suite_minutes", [], "< 15"), ("quick_minutes", ["--quick"], "< 2"))
     for name, words, target in both[1:] if asked.quick else both:
         began = time.monotonic()
@@ -51,22 +48,6 @@ def main() -> int:
         counts = ", ".join(re.findall(r"\d+ (?:passed|skipped)", told))
         data = f"two processes on two cores, clock of the whole command, one run; {counts}"
         record(f"scale.{name}", round(minutes, 2), target=target, command=COMMAND, data=data)
-    return 0
-
-
-def _from_run(junit: Path) -> int:
-    """Record the minutes of a run that failed nowhere."""
-    (suite,) = ElementTree.parse(junit).getroot().iter("testsuite")
-    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-    if count["failures"] or count["errors"]:
-        print(f"{junit}: a run with failures is not recorded")
-        return 1
-    data = (
-        f"two processes on two cores, pytest's own clock, one run; {count['tests'] - count['skipped']} passed, "
-        f"{count['skipped']} skipped"
-    )
-    minutes = round(float(suite.get("time", "nan")) / 60, 2)
-    record("scale.suite_minutes", minutes, target="< 15", command=f"{COMMAND} --junit JUNIT.xml", data=data)
     return 0
 
 

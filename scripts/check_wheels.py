@@ -3,7 +3,9 @@
     python scripts/check_wheels.py                 the newest that fit pyproject.toml
     python scripts/check_wheels.py --constrained   those of constraints.txt
 
-Nothing is installed, and nothing of another system is run: a wheel that is there is no proof that it works.
+Nothing is installed, and nothing of another system is run: a wheel that is there is no proof that it works. pip
+asks for what the system that it runs on needs: a library that only another system wants (`; sys_platform == "win32"`)
+is not asked for.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 UNIX_MODULES = {"fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios", "tty"}
 UNIX_CALLS = {
-    "os.fork", "os.forkpty", "os.getuid", "os.geteuid", "os.getgid", "os.getloadavg", "os.killpg", "os.mkfifo",
-    "os.nice", "os.setsid", "os.sched_getaffinity", "os.symlink", "os.sysconf", "os.uname", "os.wait", "os.WIFEXITED",
-    "signal.alarm", "signal.pause", "signal.setitimer", "time.tzset",
+    "os.chown", "os.fchmod", "os.fchown", "os.fork", "os.forkpty", "os.getegid", "os.geteuid", "os.getgid",
+    "os.getgroups", "os.getloadavg", "os.getpgid", "os.getpgrp", "os.getsid", "os.getuid", "os.killpg", "os.mkfifo",
+    "os.mknod", "os.nice", "os.openpty", "os.pread", "os.pwrite", "os.sched_getaffinity", "os.sched_setaffinity",
+    "os.setpgid", "os.setsid", "os.statvfs", "os.symlink", "os.sync", "os.sysconf", "os.uname", "os.wait",
+    "os.WIFEXITED", "signal.alarm", "signal.pause", "signal.setitimer", "time.tzset",
 }  # fmt: skip
 SIGNALS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM", "Signals", "SIG_DFL", "SIG_IGN"}
 """Of the signal module: what Windows has too."""
@@ -43,8 +46,9 @@ def code_of(text: str) -> Code:
 
 
 SUSPECT = re.compile(
-    r"\b(import|from) (fcntl|grp|pwd|pty|resource|signal|syslog|termios|tty)|\b(os|signal|select|time)\.[a-zA-Z]+|"
-    r"shell=|preexec_fn|new_session|process_group|subprocess|[\"']/(tmp|dev|var|etc|usr)|Path\(f|\bopen\(|(read|write)_text|"
+    r"\b(import|from) (fcntl|grp|os|pwd|pty|resource|signal|syslog|termios|time|tty)|"
+    r"\b(os|signal|select|time)\.[a-zA-Z]+|shell=|preexec_fn|new_session|process_group|subprocess|"
+    r"[\"']/(tmp|dev|var|etc|usr)|\bPath\(|\bopen\(|(read|write)_text|"
     r"\.rename\(|multiprocessing|get_context|ProcessPool|%-|'epistem\[|zipfile|h5py|tarfile|mmap"
 )
 """What a rule may stumble over: to take every file apart takes ten times as long."""
@@ -89,13 +93,23 @@ def unix_only(code: Code) -> Lines:
             names = [node.module]
         elif isinstance(node, ast.Attribute):
             name = dotted(node)
-            foreign = name.startswith("signal.SIG") and name.removeprefix("signal.") not in SIGNALS
-            names = [name] if name in UNIX_CALLS or foreign else []
-        elif isinstance(node, ast.ImportFrom) and node.module == "signal":
-            names = [one.name for one in node.names if one.name.startswith("SIG") and one.name not in SIGNALS]
+            names = [name] if name in UNIX_CALLS or _foreign(name) else []
+        elif isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{one.name}" for one in node.names]
+            names = [name for name in named if name in UNIX_CALLS or _foreign(name)]
+        elif isinstance(node, ast.Call) and dotted(node.func) == "os.kill" and _is_zero(node.args[1:2]):
+            names = ["os.kill(pid, 0), which ends the process on Windows instead of asking for it,"]
         for name in names:
             if node.lineno not in code.guarded:
                 yield node.lineno, f"{name} is not on Windows; ask sys.platform or catch that it is not there"
+
+
+def _foreign(name: str) -> bool:
+    return name.startswith("signal.SIG") and name.removeprefix("signal.") not in SIGNALS
+
+
+def _is_zero(given: list[ast.expr]) -> bool:
+    return any(isinstance(one, ast.Constant) and one.value == 0 for one in given)
 
 
 def shells(code: Code) -> Lines:
@@ -285,6 +299,10 @@ PLANTED = {
     "os.fork()": "unix_only",
     "os.kill(pid, signal.SIGKILL)": "unix_only",
     "from signal import SIGHUP": "unix_only",
+    "from os import fork": "unix_only",
+    "os.pread(file, 4, 0)": "unix_only",
+    "os.statvfs(folder).f_bavail": "unix_only",
+    "os.kill(pid, 0)": "unix_only",
     "time.tzset()": "unix_only",
     "if a:\n    signal.signal(signal.SIGUSR1, b)": "unix_only",
     "subprocess.run(words, shell=True)": "shells",
@@ -294,6 +312,7 @@ PLANTED = {
     "Path('/tmp/x')": "places",
     "open('/dev/null', 'wb')": "places",
     "Path(f'{folder}/x.csv')": "joined_paths",
+    "Path(a + '/x')": "joined_paths",
     "open(folder + '/x.csv', encoding='utf-8')": "joined_paths",
     "path.read_text()": "encodings",
     "path.write_text(text)": "encodings",
@@ -361,15 +380,20 @@ def wrong_names(paths: list[str]) -> list[str]:
     return wrong
 
 
-def tracked() -> list[list[str]]:
-    """Mode and path of every file that git knows or would take."""
+def tracked(root: Path = ROOT) -> list[tuple[str, str]]:
+    """Mode and path of every file that git knows or would take; the mode of those it does not know yet is ""."""
+    words = ["git", "ls-files", "-z", "--stage", "--others", "--exclude-standard"]
     try:
-        held = subprocess.run(
-            ["git", "ls-files", "-z", "--stage"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
-        ).stdout
+        held = subprocess.run(words, cwd=root, capture_output=True, encoding="utf-8", check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no git here, or no checkout")
-    return [[line.split()[0], line.partition("\t")[2]] for line in held.split("\0") if line]
+    parts = (re.fullmatch(r"(?:(\d{6}) [0-9a-f]+ \d\t)?(.+)", line, re.DOTALL) for line in held.split("\0"))
+    return [(one[1] or "", one[2]) for one in parts if one]
+
+
+def links(root: Path = ROOT) -> list[str]:
+    """Symbolic links: on a disk of Windows those that git knows are plain files."""
+    return [path for mode, path in tracked(root) if mode == "120000" or (root / path).is_symlink()]
 
 
 def test_every_path_of_the_repository_is_one_on_windows_and_macos() -> None:
@@ -377,7 +401,19 @@ def test_every_path_of_the_repository_is_one_on_windows_and_macos() -> None:
 
 
 def test_the_repository_has_no_symbolic_link() -> None:
-    assert [path for mode, path in tracked() if mode == "120000"] == []
+    assert links() == []
+
+
+def test_a_file_that_is_not_yet_committed_is_looked_at(tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+    for name in ("a", "b c"):
+        (tmp_path / name).write_text("", "utf-8")
+    for words in (["init", "--quiet"], ["add", "a"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert set(tracked(tmp_path)) == {("100644", "a"), ("", "b c")}
+    (tmp_path / "l").symlink_to(tmp_path / "a")
+    assert links(tmp_path) == ["l"]
 
 
 @pytest.mark.parametrize(

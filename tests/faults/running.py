@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from epistem.app.cli import main
+
+try:
+    import resource
+except ImportError:  # Windows, where who wants a small disk has to skip
+    resource = None
 
 
 class Ended(NamedTuple):

@@ -30,20 +30,27 @@ def page(fuzzing: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return fuzzing.Fuzzed(tmp_path_factory.mktemp("page"))
 
 
+@pytest.fixture(scope="module")
+def told_by_hand(fuzzing: ModuleType, page: Any) -> Any:
+    """Answers; the jobs that came of them wait."""
+    return fuzzing.by_hand(page)
+
+
 def test_requests_made_from_the_description_are_served_or_refused_as_it_says(fuzzing: ModuleType, page: Any) -> None:
     told = fuzzing.by_description(page, 4, 1)
     assert [one for one in told if one.wrong] == []
     assert sum(one.status < 300 for one in told) > 5  # some are served: not all fail at the door
 
 
-def test_bodies_headers_and_names_by_hand_are_refused_in_one_line(fuzzing: ModuleType, page: Any) -> None:
-    told = fuzzing.by_hand(page)
-    assert [one for one in told if one.wrong] == []
-    assert sum(one.status >= 400 for one in told) > 300
+def test_bodies_headers_and_names_by_hand_are_refused_in_one_line(told_by_hand: Any) -> None:
+    assert [one for one in told_by_hand if one.wrong] == []
+    assert sum(one.status >= 400 for one in told_by_hand) > 300
 
 
+@pytest.mark.usefixtures("told_by_hand")
 def test_no_job_that_came_of_it_ends_as_a_fault_of_ours(page: Any) -> None:
     told = page.work()
+    assert told
     assert [one for one in told if one.wrong] == []
     assert not (page.root / "faults.log").exists()
 
