@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from epistem.core import Axis, Calibration, Instances, Micrograph, MicrographSeries, Slice
+from epistem.core import Axis, Calibration, Micrograph, MicrographSeries, Slice
 from epistem.imaging import read
 from epistem.report.label_stack import label_stack
 
@@ -25,7 +25,7 @@ def write(
     with label_stack(path, len(labels)) as add:
         for i, plane in enumerate(labels):
             pixels = np.zeros(plane.shape, np.uint8)
-            add(Instances.from_labels(plane), Micrograph(pixels, calibration=scales[i], slice=Slice(axis, i, str(i))))
+            add(plane, Micrograph(pixels, calibration=scales[i], slice=Slice(axis, i, str(i))))
 
 
 def test_labels_of_a_stack_come_back_through_our_own_reader(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_planes_that_do_not_go_together_leave_nothing_not_even_what_was_there(tm
         with label_stack(path, 2) as add:
             for i, side in enumerate((40, 50)):
                 plane = Micrograph(np.zeros((side, side)), slice=Slice("z", i, str(i)))
-                add(Instances.from_labels(np.ones((side, side), int)), plane)
+                add(np.ones((side, side), int), plane)
     if which == "stopped":
         with pytest.raises(IndexError):
             write(path, scales=(None,))

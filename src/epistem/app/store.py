@@ -14,23 +14,25 @@
         ├── result.json               written last: its key says that the rest is whole
         ├── brief.json, report.json  what the folder's report takes, and the page's own
         ├── objects.*, overlay.png, labels.tif, rois.zip, …   (in one folder a slice for a series)
+        ├── slice.json            in each of those, written last: a killed run goes on after it
         └── labels.ome.zarr       of a series: its label images as one stack, where zarr is installed
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from epistem.core import Axis, Quantity, Verdict
 
-RESULT = "result.json"
+RESULT, SLICE = "result.json", "slice.json"
 BRIEF = "brief.json"
+LABELS = "labels.tif"
 READ_AGAIN = ("objects.parquet", "report.json", BRIEF)
 SCHEMA = "epistem.result/1"
 
@@ -144,8 +146,16 @@ def job_key(settings_key: str, *parts: Path | str | float | None) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """Hash of what a file holds; None if it cannot be opened, which its reader will say better."""
+    """Hash of what a file, or a folder such as a zarr, holds; None if it cannot be opened, which its reader will say
+    better."""
     try:
+        if path.is_dir():
+            inside = sorted(one for one in path.rglob("*") if one.is_file())
+            digest = hashlib.sha256()
+            for one in inside:
+                digest.update(one.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+                digest.update(_content(one) or b"")
+            return digest.digest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
@@ -160,18 +170,39 @@ def folder_of(results: Path, name: str) -> Path:
 
 def sums_of(folder: Path) -> dict[str, str]:
     """Of what is read again: `FileRecord.sums`."""
-    wanted = sorted(path for name in READ_AGAIN for path in (*folder.glob(name), *folder.glob(f"[0-9]*/{name}")))
-    return {path.relative_to(folder).as_posix(): (_content(path) or b"").hex() for path in wanted}
+    return _sums(
+        (path for name in READ_AGAIN for path in (*folder.glob(name), *folder.glob(f"[0-9]*/{name}"))), folder
+    )
+
+
+def sums_of_slice(folder: Path) -> dict[str, str]:
+    """Of what is read again of one slice of a series, if the run is killed before the others are done."""
+    return _sums((path for name in (*READ_AGAIN, LABELS) for path in folder.glob(name)), folder)
 
 
 def finished(results: Path, job: Job) -> FileRecord | None:
     """The record of a job that was done before under the same key, or None; damaged results count as none."""
     folder = folder_of(results, job.name)
+    record = _record(folder / RESULT, job.key)
+    return record if record and sums_of(folder) == record.sums else None
+
+
+def finished_slice(folder: Path, key: str) -> ImageRecord | None:
+    """The record of a slice that was done before under the same key of its file, or None."""
+    record = _record(folder / SLICE, key)
+    return record.images[0] if record and sums_of_slice(folder) == record.sums else None
+
+
+def _record(path: Path, key: str) -> FileRecord | None:
     try:
-        record = FileRecord.model_validate_json((folder / RESULT).read_text("utf-8"))
-    except (OSError, ValidationError):
+        record = FileRecord.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
         return None
-    return record if record.key == job.key and sums_of(folder) == record.sums else None
+    return record if record.key == key else None
+
+
+def _sums(paths: Iterable[Path], folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): (_content(path) or b"").hex() for path in sorted(paths)}
 
 
 class Earlier(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from epistem.app.analyze import (
@@ -17,7 +18,19 @@ from epistem.app.analyze import (
 )
 from epistem.app.settings import Settings
 from epistem.app.shards import write_shard
-from epistem.app.store import BRIEF, RESULT, FileRecord, ImageRecord, Job, folder_of, sums_of
+from epistem.app.store import (
+    BRIEF,
+    LABELS,
+    RESULT,
+    SLICE,
+    FileRecord,
+    ImageRecord,
+    Job,
+    finished_slice,
+    folder_of,
+    sums_of,
+    sums_of_slice,
+)
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
 from epistem.core.files import sweep, write_text, written_whole
@@ -25,6 +38,7 @@ from epistem.report.compose import Entry, brief_of, foil_of, single_report
 from epistem.report.export import (
     arrow_column,
     columns_of,
+    read_labels,
     write_coco,
     write_geojson,
     write_imagej_rois,
@@ -47,20 +61,22 @@ EXPORTS = (
     ("Outlines (GeoJSON)", "objects.geojson"),
     ("ImageJ ROIs", "rois.zip"),
     ("YOLO-seg", "yolo.txt"),
-    ("Label image", "labels.tif"),
+    ("Label image", LABELS),
     ("Image for Fiji", "image.tif"),
     ("Overlay", "overlay.png"),
 )
-LABELS = "labels.ome.zarr"
+STACK = "labels.ome.zarr"
 
 Stage = Callable[[str], None]
 
 
 def run_job(
     job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None, *,
-    find: Finder | Watched | Unwatched | None = None, each: Callable[[Analysis], None] = lambda analysis: None,
+    find: Finder | Watched | Unwatched | None = None, each: Callable[[Analysis], None] | None = None,
 ) -> FileRecord:  # fmt: skip
     """Analyse one file, write its folder, and then the record that says the folder is whole.
+
+    Slices of a series that a killed run has done under the same key are kept, but where `find` or `each` is given.
 
     Args:
         job: the file.
@@ -80,24 +96,26 @@ def run_job(
     stage(f"{job.name}: looking for objects")
     looker = _loader(job) or find or settings.looker()
     images = images_of(job.path, settings)
+    keeps = find is None and each is None
     records = []
-    with label_stack(folder / LABELS, len(images)) as add_labels:
-        for micrograph in images:
-            analysis = analyze_image(micrograph, settings, looker)
+    with label_stack(folder / STACK, len(images)) as add_labels:
+        for number, micrograph in enumerate(images, 1):
             place = micrograph.slice
             inside = folder if place is None else folder / f"{place.position:04d}"
-            each(analysis)
-            write_image(analysis, inside, lambda what: stage(f"{job.name}: {what}"))
-            add_labels(analysis.found, micrograph)
-            records.append(record_of(analysis, inside.relative_to(results).as_posix()))
+            record = finished_slice(inside, job.key) if keeps and place is not None else None
+            if record is None:
+                name = job.name if place is None else f"{job.name}, {number} of {len(images)}"
+                analysis = analyze_image(micrograph, settings, looker)
+                if each is not None:
+                    each(analysis)
+                record = _written(analysis, inside, job, results, partial(_told, stage, name))
+            if place is not None:
+                add_labels(read_labels(inside / LABELS), micrograph)
+            records.append(record)
     _remove_others(folder, len(images) if records[0].slice is not None else 0)
     for inside in (folder, *(one for one in folder.glob("[0-9]*") if one.is_dir())):
         sweep(inside)
-    record = FileRecord(
-        file=job.name, key=job.key, specimen=job.specimen, images=tuple(records), sums=sums_of(folder)
-    )
-    write_text(folder / RESULT, record.model_dump_json(indent=1))
-    return record
+    return _write_record(folder / RESULT, job, records, sums_of(folder))
 
 
 def run_lean(job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None) -> FileRecord:
@@ -125,6 +143,26 @@ def run_lean(job: Job, settings: Settings, results: Path, stage: Stage = lambda 
         tables.append(pa.table(first | {name: arrow_column(name, column) for name, column in columns.items()}))
     record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records))
     write_shard(results, record, tables)
+    return record
+
+
+def _told(stage: Stage, name: str, what: str) -> None:
+    stage(f"{name}: {what}")
+
+
+def _written(analysis: Analysis, folder: Path, job: Job, results: Path, stage: Stage) -> ImageRecord:
+    """Everything about one image, and last the record that says that a slice is whole."""
+    (folder / SLICE).unlink(missing_ok=True)
+    write_image(analysis, folder, stage)
+    record = record_of(analysis, folder.relative_to(results).as_posix())
+    if analysis.micrograph.slice is not None:
+        _write_record(folder / SLICE, job, [record], sums_of_slice(folder))
+    return record
+
+
+def _write_record(path: Path, job: Job, images: Sequence[ImageRecord], sums: dict[str, str]) -> FileRecord:
+    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(images), sums=sums)
+    write_text(path, record.model_dump_json(indent=1))
     return record
 
 
@@ -156,9 +194,10 @@ def write_image(analysis: Analysis, folder: Path, stage: Stage = lambda what: No
     write_yolo(folder / "yolo.txt", found)
     exports = list(EXPORTS)
     if found.crops is None:
-        exports.remove(("Label image", "labels.tif"))
+        exports.remove(("Label image", LABELS))
+        (folder / LABELS).unlink(missing_ok=True)
     else:
-        write_labels(folder / "labels.tif", found, calibration=micrograph.calibration)
+        write_labels(folder / LABELS, found, calibration=micrograph.calibration)
     write_micrograph(folder / "image.tif", micrograph)
     stage("overlay")
     overlay = overlay_png(micrograph, found)

@@ -287,6 +287,13 @@ def write_labels(path: Path, found: Instances, *, calibration: Calibration | Non
     write_tiff(path, found.to_labels(np.uint16 if len(found) < 2**16 else np.int32), calibration)
 
 
+def read_labels(path: Path) -> NDArray[Any] | None:
+    """What `write_labels` wrote, (H, W); None where there is none, as of objects without masks."""
+    import tifffile
+
+    return np.asarray(tifffile.imread(path)) if path.exists() else None
+
+
 def write_tiff(path: Path, pixels: NDArray[Any], calibration: Calibration | None) -> None:
     """A compressed TIFF of grey values or labels (H, W), its pixel size where ImageJ looks for it."""
     import tifffile

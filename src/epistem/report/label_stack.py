@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from epistem.core import Axis, Calibration, Instances, Micrograph
+from epistem.core import Axis, Calibration, Micrograph
 
 VERSION = "0.5"
 LEAST, MOST_CHUNK = 512, 4096
@@ -23,15 +24,15 @@ LEAST, MOST_CHUNK = 512, 4096
 _NAMES: dict[Axis, str] = {"z": "z", "t": "t", "channel": "c"}
 _TYPES: dict[Axis, str] = {"z": "space", "t": "time", "channel": "channel"}
 
-Add = Callable[[Instances, Micrograph], None]
+Add = Callable[[NDArray[Any] | None, Micrograph], None]
 
 
 @contextmanager
 def label_stack(path: Path, n: int) -> Iterator[Add]:
-    """Takes the objects of one plane after the other and puts them into an OME-Zarr at `path`, whole or not at all.
+    """Takes the labels (H, W) of one plane after the other, and puts them into an OME-Zarr at `path`, whole or not.
 
-    Object i of a plane is i + 1 in it, as in its table and in labels.tif. Each level has half of the rows and columns
-    of the one before, every second label taken. The distance of two planes is not known: it is 1, without a unit.
+    None are objects without masks. Each level has half of the rows and columns of the one before, every second label
+    taken. The distance of two planes is not known: it is 1, without a unit.
 
     Nothing is written of a single image, without zarr, or where the planes differ in shape or pixel size or have no
     masks; what a run before wrote at `path` is then removed.
@@ -45,9 +46,9 @@ def label_stack(path: Path, n: int) -> Iterator[Add]:
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     stack = _Stack(part, n) if n > 1 and find_spec("zarr") else None
 
-    def add(found: Instances, micrograph: Micrograph) -> None:
+    def add(labels: NDArray[Any] | None, micrograph: Micrograph) -> None:
         nonlocal stack
-        if stack is not None and not stack.add(found, micrograph):
+        if stack is not None and not stack.add(labels, micrograph):
             stack = None
 
     try:
@@ -73,9 +74,9 @@ class _Stack:
         self.levels: list[Any] = []
         self.like: tuple[tuple[int, int], Calibration | None] | None = None
 
-    def add(self, found: Instances, micrograph: Micrograph) -> bool:
+    def add(self, labels: NDArray[Any] | None, micrograph: Micrograph) -> bool:
         """Whether the plane goes with those before."""
-        if found.crops is None or micrograph.slice is None:
+        if labels is None or micrograph.slice is None:
             return False
         scale = micrograph.calibration
         if self.like is None:
@@ -86,7 +87,6 @@ class _Stack:
             return False
         if scale is not None and first is not None and scale.disagreement(first):
             return False
-        labels = found.to_labels(np.uint32)
         for i, level in enumerate(self.levels):
             level[self.place] = labels[:: 2**i, :: 2**i]
         self.place += 1
