@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from epistem.atoms.spectrum import FEWEST_ACROSS, PROMINENT, Spectrum, spectrum
 from epistem.core.errors import SettingsError, ShapeError
+from epistem.stats.robust import mad_sd
 
 if TYPE_CHECKING:
     from epistem.atoms.lattice import Lattice
@@ -169,7 +170,7 @@ def fit_columns(
         move = change[:, 1:] / np.maximum(amplitude, usual)[:, None]
         at = at + np.clip(move, -0.5 * width_px, 0.5 * width_px)
     drawn, _ = windows.draw(at, amplitude, width_px)
-    return Fit(at, amplitude, 1.4826 * float(np.median(np.abs(image - level - drawn))))
+    return Fit(at, amplitude, mad_sd(image - level - drawn))
 
 
 class _Windows:
@@ -239,7 +240,7 @@ def extra_peaks(image: NDArray[np.floating], lattice: Lattice) -> Floats:
     # The columns are off, so that a background may bend within a cell: contamination is no adatom.
     rest = pixels - drawn
     left = ndimage.gaussian_filter(rest, 0.7 * width) - ndimage.gaussian_filter(rest, 0.5 * lattice.a_px)
-    noise = 1.4826 * float(np.median(np.abs(left[lattice.mask])))
+    noise = mad_sd(left[lattice.mask])
     peaks = _maxima(left, reach)
     # A Gaussian of σ keeps 1/1.49 of its height under a filter of 0.7 σ.
     high = left[tuple(peaks.T)] > max(0.5 * float(usual.min()) / 1.49, 5 * noise)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 
 from epistem.core import SettingsError
+from epistem.stats.robust import mad_sd
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -69,7 +70,7 @@ def levels(image: Image, sites_px: Floats, sublattice: NDArray[np.int64], hollow
         raise SettingsError(
             "the columns are no brighter than the hollows between them: this is no dark-field image of one"
         )
-    scatter = [_mad(over[sublattice == kind] - heights[kind]) for kind in (0, 1)]
+    scatter = [mad_sd(over[sublattice == kind] - heights[kind]) for kind in (0, 1)]
     return Levels(
         bright, heights[1 - bright_is] / bright, bright_is, float(np.mean(scatter)) / bright, hollow, over / bright
     )
@@ -122,8 +123,3 @@ def _local_mean(values: Floats, at_px: Floats, wanted_px: Floats, shape: tuple[i
     smooth, weight = gaussian_filter(total, 3.0), gaussian_filter(count, 3.0)
     field = np.where(weight > 1e-3, smooth / np.maximum(weight, 1e-3), values.mean())
     return np.asarray(map_coordinates(field, wanted_px.T / a_px, order=1, mode="nearest"), float)
-
-
-def _mad(values: Floats) -> float:
-    """Standard deviation of the Gaussian with this median absolute deviation."""
-    return float(1.4826 * np.median(np.abs(values)))

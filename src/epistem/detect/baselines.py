@@ -16,6 +16,7 @@ from epistem.detect.rims import Outline, not_covered, outlined, usual_slope
 from epistem.detect.scalespace import Blobs, find_blobs, scales
 from epistem.imaging.normalize import normalize
 from epistem.imaging.tiles import tiles
+from epistem.stats.robust import mad_sd
 
 Contrast = Literal["bright", "dark", "both", "auto"]
 
@@ -210,7 +211,7 @@ def _median_and_noise(values: NDArray[np.float32]) -> tuple[float, float]:
     step = max(1, values.size // 1_000_000)
     sample = values.ravel()[::step]
     centre = float(np.median(sample))
-    return centre, 1.4826 * float(np.median(np.abs(sample - centre))) or float(sample.std()) or 1.0
+    return centre, mad_sd(sample - centre) or float(sample.std()) or 1.0
 
 
 def _from_crops(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from epistem.detect.scalespace import Blobs
+from epistem.stats.robust import mad_sd
 
 # Where the true edge lies between the steepest place and the bottom of the Fresnel fringe: medians on simulated
 # cavities at -0.5 to -1.5 and +1 µm defocus, 0.3 and 0.5 nm pixels (0.58 to 0.71, and 0.20 to 0.21).
@@ -188,4 +189,4 @@ def usual_slope(image: NDArray[np.float32]) -> float:
     """
     slope = ndimage.gaussian_filter1d(image, 1.0, axis=1, order=1)
     step = max(1, int(np.sqrt(image.size / 1_000_000)))
-    return 1.4826 * float(np.median(np.abs(slope[::step, ::step])))
+    return mad_sd(slope[::step, ::step])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from epistem.imaging.tiles import Tile, tiles
+from epistem.stats.robust import mad_sd
 
 SCALES_PER_OCTAVE = 4
 # A level of the pyramid is halved before sigma reaches this, so that no kernel is longer than 50 pixels.
@@ -105,7 +106,7 @@ def _judged(
     min_snr: float,
 ) -> Blobs:
     """The extrema of one scale that stand out of that scale's noise, in coordinates of the whole image."""
-    noise = 1.4826 * float(np.median(np.abs(np.concatenate(samples))))
+    noise = mad_sd(np.concatenate(samples))
     row, col, shift, response = (np.concatenate(column) for column in zip(*peaks, strict=True))
     snr = response / noise if noise > 0 else np.zeros_like(response)
     factor = 2.0**level

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core import Micrograph
+from epistem.stats.robust import mad_sd
 
 # Statistics are read off at most this many pixels: a million gives quantiles to 0.1 % and keeps 8192² cheap.
 _SAMPLE = 1_000_000
@@ -31,7 +32,7 @@ def robust_scale(micrograph: Micrograph, most: int = _SAMPLE) -> Scale:
     if not values.size:
         return Scale(0.0, 1.0)
     centre = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - centre)))
+    spread = mad_sd(values - centre)
     if spread == 0:
         spread = float(values.std())
     return Scale(centre, spread or 1.0)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from epistem.core import SettingsError, ShapeError
+from epistem.stats.robust import mad_sd
 
 IGNORED = -1
 LIMIT = 10.0  # grey values beyond it [robust standard deviations] are cut: a spike must not outweigh an image
@@ -160,7 +161,7 @@ def _scaled(channel: NDArray[np.float32], counted: NDArray[np.bool_]) -> Image:
     if not values.size:
         return np.zeros_like(channel)
     centre = np.float32(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - centre))) or float(values.std()) or 1.0
+    spread = mad_sd(values - centre) or float(values.std()) or 1.0
     scaled: Image = np.clip((channel - centre) / np.float32(spread), -LIMIT, LIMIT)
     scaled[~counted] = 0
     return scaled

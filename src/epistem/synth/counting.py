@@ -14,6 +14,7 @@ from scipy import fft, ndimage
 
 from epistem.core.errors import SettingsError
 from epistem.core.micrograph import Micrograph
+from epistem.stats.robust import mad_sd
 from epistem.synth.pixels import Grey, valid_pixels, whole_pixels
 
 
@@ -78,7 +79,7 @@ def most_electrons(micrograph: Micrograph) -> float:
 
 
 def robust_spread(values: Grey) -> float:
-    spread = 1.4826 * float(np.median(np.abs(values - np.median(values))))
+    spread = mad_sd(values - np.median(values))
     return spread or float(values.std())
 
 

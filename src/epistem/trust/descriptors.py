@@ -29,6 +29,7 @@ from scipy import fft, ndimage
 from skimage.feature import graycomatrix, graycoprops, hog, local_binary_pattern
 
 from epistem.core import SettingsError, ShapeError
+from epistem.stats.robust import mad_sd
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def describe(tile: ArrayLike) -> Floats:
 def robust(raw: Floats) -> Floats:
     """Robust z-scores within ±8; a constant tile is 0."""
     centre = np.median(raw)
-    spread = 1.4826 * np.median(np.abs(raw - centre)) or raw.std() or 1.0
+    spread = mad_sd(raw - centre) or raw.std() or 1.0
     # Where more than half are one value but a few are not, the MAD is 0 or tiny and would blow up the rest.
     scaled: Floats = ((raw - centre) / max(spread, 0.1 * raw.std())).clip(-8, 8)
     return scaled

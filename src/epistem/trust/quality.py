@@ -25,6 +25,7 @@ from scipy import fft
 
 from epistem.core import Micrograph
 from epistem.imaging.normalize import Scale, normalize_part, robust_scale
+from epistem.stats.robust import mad_sd
 
 BANDS = 6
 QUALITY = (
@@ -68,7 +69,7 @@ def pixel_noise(z: NDArray[np.float32]) -> float:
     """
     even = z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2]
     finest = (even[::2, ::2] - even[1::2, ::2] - even[::2, 1::2] + even[1::2, 1::2]) / 2
-    return float(np.median(np.abs(finest)) * 1.4826)
+    return mad_sd(finest)
 
 
 def _bands(z: NDArray[np.float32]) -> Floats:
