@@ -43,6 +43,9 @@ class Verdict(NamedTuple):
     bad: bool
 
 
+FAILED = Verdict("not measured: its benchmark failed, and its row is the old one", bad=True)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run, measure the limits, judge."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
@@ -60,11 +63,11 @@ def main(words: Sequence[str] | None = None) -> int:
                data=f"{len(chosen)} claims one after the other, limits included, by the clock")  # fmt: skip
     print(f"\n{minutes:.0f} min")
     after = rows_of(ROOT / "results")
-    verdicts = {claim.name: judge(claim, before, after) for claim in chosen}
+    verdicts = {
+        claim.name: FAILED if claim.run in failed else judge(claim, before, after) for claim in chosen
+    }  # fmt: skip
     for name, verdict in verdicts.items():
         print(f"{name:34} {verdict.words}")
-    for words_failed in failed:
-        print(f"failed, its rows are the old ones: {words_failed}")
     return int(bool(failed) or any(verdict.bad for verdict in verdicts.values()))
 
 

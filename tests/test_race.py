@@ -114,6 +114,17 @@ def test_one_that_fails_stops_no_other_and_each_runs_once(monkeypatch: pytest.Mo
     assert ran[-1][2:] == [one.name for one in chosen]
 
 
+def test_a_claim_whose_benchmark_failed_is_not_told_as_reached(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    race = module("race")
+    monkeypatch.setattr(race, "run_all", lambda chosen, whole: ["match_speed"])
+    assert race.main(["--only", "main.match_speed_ratio", "main.region_speed_ratio"]) == 1
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("main."))
+    assert told["main.match_speed_ratio"].startswith("not measured")
+    assert "reached" in told["main.region_speed_ratio"]
+
+
 def test_a_whole_run_measures_the_limits_of_what_stands_apart_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

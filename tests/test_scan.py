@@ -15,7 +15,7 @@ pytest.importorskip("detect_secrets")
 ROOT = Path(__file__).parents[1]
 # In pieces, for the scan of this file to find none.
 PRIVATE = "-----BEGIN RSA " + "PRIVATE KEY-----"
-PASSWORD = "pass" + 'word = "' + 'correct horse battery"'
+PLAIN = "pass" + 'word = "' + 'correct horse battery"'
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def repository(scan: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_keys_and_passwords_are_noticed_with_their_line(scan: ModuleType, tmp_path: Path) -> None:
-    lines = ["x = 1", PASSWORD, "y = 2", "# " + "gh" + "p_" + "aB3d" * 9]
+    lines = ["x = 1", PLAIN, "y = 2", "# " + "gh" + "p_" + "aB3d" * 9]
     (tmp_path / "a.py").write_text("\n".join(lines), "utf-8")
     (tmp_path / "b.md").write_text(f"{PRIVATE}\n", "utf-8")
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -202,6 +201,10 @@ def test_nothing_to_analyse_is_a_usage_error(tmp_path: Path) -> None:
         list_files([tmp_path], tmp_path / "out")
     with pytest.raises(SettingsError, match="none of that name"):
         list_files([tmp_path / "nowhere"], tmp_path / "out")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.tif")
+        with pytest.raises(SettingsError, match="this is neither"):
+            list_files([tmp_path / "pipe.tif"], tmp_path / "out")
 
 
 def test_samples_give_thickness_and_groups(folder: Path, tmp_path: Path) -> None:
@@ -260,66 +263,6 @@ def test_each_image_of_a_stack_is_analysed_and_carries_its_index(tmp_path: Path,
     ]
     assert [row["slice"] for row in rows_of(out / "objects.csv")] == ["0"] * 4 + ["1"] * 6
     assert (out / "images" / "stack.tif" / "0001" / "report.html").is_file()
-
-
-def test_a_stack_goes_on_after_the_slices_that_a_killed_run_has_done(
-    tmp_path: Path, discs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images, out = tmp_path / "images", tmp_path / "out"
-    images.mkdir()
-    discs(images / "one.tif", n=5)
-    page = tifffile.imread(images / "one.tif")
-    (images / "one.tif").unlink()
-    tifffile.imwrite(images / "stack.tif", np.stack([page, page[::-1], page[:, ::-1]]), imagej=True)
-    whole = run(images, tmp_path / "whole").records[0]
-
-    looked, true = [], worker.analyze_image
-    left = [2]
-
-    def one_more(micrograph: Any, *rest: Any) -> Any:
-        looked.append(micrograph.slice.position)
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        return true(micrograph, *rest)
-
-    monkeypatch.setattr(worker, "analyze_image", one_more)
-    with pytest.raises(KeyboardInterrupt):
-        run(images, out)
-    damaged = out / "images" / "stack.tif" / "0001" / "labels.tif"
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    left[0] = 3
-    again = run(images, out).records[0]
-
-    assert looked == [0, 1, 2, 1, 2]
-    assert again == whole
-    files = {path.relative_to(out) for path in out.rglob("*") if path.is_file() and path.name != "run.json"}
-    told = {"report.html", "report.json"}  # with the moment at which they were made
-    for file in files - {path for path in files if path.name in told}:
-        assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
-
-
-def test_slices_done_with_other_settings_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, out = tmp_path / "images", tmp_path / "out"
-    images.mkdir()
-    tifffile.imwrite(images / "stack.tif", np.full((2, 40, 50), 7, np.uint8), imagej=True)
-    run(images, out)
-    looked, true = [], worker.analyze_image
-    monkeypatch.setattr(worker, "analyze_image", lambda image, *rest: looked.append(image.name) or true(image, *rest))
-    run(images, out, make_settings(seed=3))
-    assert len(looked) == 2
-
-
-def test_a_zarr_that_changed_is_analysed_again(tmp_path: Path) -> None:
-    zarr = pytest.importorskip("zarr")
-    images, out = tmp_path / "images", tmp_path / "out"
-    images.mkdir()
-    array = zarr.create_array(str(images / "a.zarr"), shape=(40, 50), chunks=(40, 50), dtype="uint8")
-    keys = []
-    for value in (7, 7, 9):
-        array[:] = value
-        keys.append(run(images, out).records[0].key)
-    assert keys[0] == keys[1] != keys[2]
 
 
 def test_with_found_an_image_without_masks_fails_and_is_not_detected_instead(folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,9 +160,12 @@ def test_import_epistem_loads_nothing_heavy() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_what_a_scheduler_sends_before_it_kills_ends_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
-    folder = tmp_path / "arriving"
-    folder.mkdir()
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_a_scheduler_sends_before_it_kills_ends_a_watch_as_ctrl_c_does_and_failures_count(
+    broken: bool, folder: Path, tmp_path: Path
+) -> None:
+    if not broken:
+        (folder / "broken.tif").unlink()
     words = [
         sys.executable,
         "-m",
@@ -178,9 +180,13 @@ def test_what_a_scheduler_sends_before_it_kills_ends_a_run_as_ctrl_c_does(tmp_pa
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         assert "Watching" in running.stderr.readline()
-        time.sleep(1)
+        waiting = {path.name for path in folder.iterdir()}
+        while waiting:
+            line = running.stderr.readline()
+            assert line, "it ended by itself"
+            waiting.discard(line.partition(":")[0])
         running.terminate()
-        assert running.wait(60) == 0
+        assert running.wait(60) == int(broken)
 
 
 def test_the_version_is_printed() -> None:

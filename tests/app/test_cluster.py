@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -257,16 +258,18 @@ def test_a_killed_worker_without_successor_is_waited_for_and_those_that_join_are
 
 
 def test_a_scheduler_that_goes_away_is_told_and_the_same_command_goes_on(
-    images: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
     note(monkeypatch, "epistem.app.batch:attempt", log)
+    monkeypatch.setattr(logging.getLogger("distributed"), "propagate", True)
     with dask_cluster(tmp_path, workers=1) as lost:
         done = lambda _done, _of, _one: lost.scheduler.kill()  # noqa: E731
         with pytest.raises(
             ClusterError, match="connection to the Dask scheduler is lost; start it, and run the same"
         ):
             analyze(images, out, cluster=lost.address, progress=done)
+    assert [line.name for line in caplog.records if line.name.startswith("distributed")] == []
     before = len(list(out.glob("images/*/result.json")))
     log.unlink()
     again = analyze(images, out)

@@ -101,6 +101,15 @@ def test_a_trial_whose_process_ends_early_is_told_with_its_last_words(monkeypatc
     assert found.said == "ended with status 1: KeyError: 'nothing'"
 
 
+def test_a_machine_that_starts_no_process_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "devnull", "/nowhere/null")
+    found = tried("formats")
+    assert (found.state, found.said) == (
+        "broken",
+        "no process could be started: [Errno 2] No such file or directory: '/nowhere/null'",
+    )
+
+
 def test_a_crash_is_told_by_its_name() -> None:
     assert doctor._ended(-11) == "by signal SIGSEGV"
     assert doctor._ended(0xC0000005) == "with status 0xC0000005"

@@ -9,6 +9,7 @@ from epistem.app.settings import make_settings
 from epistem.app.store import FileRecord
 from epistem.app.watch import watch
 from epistem.core import SettingsError
+from epistem.imaging import read
 
 
 def test_an_image_that_arrives_is_analysed_once_it_is_whole(folder: Path, tmp_path: Path) -> None:
@@ -38,6 +39,26 @@ def test_an_image_that_arrives_is_analysed_once_it_is_whole(folder: Path, tmp_pa
     assert isinstance(told[0], FileRecord)
     assert told[0].images[0].n_objects == 9
     assert (out / "report.html").is_file()
+
+
+def test_a_zarr_that_is_still_being_filled_is_waited_for(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    inbox, looks, told = tmp_path / "inbox", iter(range(12)), []
+    inbox.mkdir()
+    array = zarr.create_array(str(inbox / "a.zarr"), shape=(8, 40, 50), chunks=(1, 40, 50), dtype="uint8")
+
+    def stop() -> bool:
+        look = next(looks)
+        if look < 8:
+            array[look] = 100 + look
+        return look == 11
+
+    last = watch(
+        inbox, make_settings(), tmp_path / "out", every_s=0.01, progress=lambda *a: told.append(a), stop=stop
+    )
+    assert last is not None
+    assert len(told) == 1
+    assert [image.id for image in last.records[0].images] == [image.id for image in read(inbox / "a.zarr")]
 
 
 def test_a_broken_arrival_is_told_once(tmp_path: Path) -> None:

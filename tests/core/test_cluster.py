@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,16 @@ def test_each_worker_has_one_thread_and_leaves_ctrl_c_to_the_first_process(monke
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert list(spread(threads, [0], workers=1)) == [(0, ("1", True))]
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no Ctrl-C to one process alone")
+def test_a_worker_does_not_hear_ctrl_c_while_it_still_loads() -> None:
+    worker = cluster._Worker(abs, 0)
+    os.kill(worker.process.pid, signal.SIGINT)
+    worker.give(-3)
+    assert worker.answer() == (True, 3)
+    worker.end()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_what_takes_longer_than_its_limit_is_stopped_once_and_costs_no_other() -> None:

@@ -29,13 +29,17 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_writer_left_goes_when_it_is_old(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_goes_when_it_is_old_by_the_clock_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, days in (("old", 2), ("new", 0)):
         (tmp_path / f".{name}.png.1-2.part").write_text("half")
         (tmp_path / f".{name}.zarr.1-2.part").mkdir()
         for left in tmp_path.glob(f".{name}.*"):
             os.utime(left, (time.time() - days * 86_400,) * 2)
     (tmp_path / "a.part").write_text("mine")
+    ahead = time.time() + 5 * 86_400
+    monkeypatch.setattr(time, "time", lambda: ahead)
     sweep(tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == [".new.png.1-2.part", ".new.zarr.1-2.part", "a.part"]
 

@@ -231,4 +231,6 @@ def test_few_objects_get_students_interval_for_the_mean_and_none_for_the_rest() 
     mean = told["mean_diameter_px"]
     assert (mean.low, mean.high) == (pytest.approx(d.mean() - reach), pytest.approx(d.mean() + reach))
     assert told["median_diameter_px"].low is None
+    two = summarize(measure(Instances.from_labels(labels * (labels != 2)), micrograph), micrograph)
+    assert two["mean_diameter_px"].low == 0  # by Student's t alone it would be below
     assert "too few for an interval" in told["sd_diameter_px"].note

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from epistem.core.errors import ReadError, SettingsError
+from epistem.core.errors import ReadError, RecordError, SettingsError
 from epistem.core.instances import Instances
 from epistem.core.micrograph import Micrograph
 from epistem.synth import fields
@@ -163,7 +163,7 @@ def test_half_a_file_never_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     save_field(tmp_path / "a.npz", field)
     assert seen == [[]]
     monkeypatch.setattr(fields.np, "savez", broken)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(RecordError, match="no space left"):
         save_field(tmp_path / "b.npz", field)
     assert list(files(tmp_path)) == ["a.npz"]
 

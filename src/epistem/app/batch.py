@@ -19,7 +19,7 @@ from epistem.app.folder_tables import Shards, Source, folders_of
 from epistem.app.records import Records
 from epistem.app.samples import Samples, check_samples
 from epistem.app.settings import Settings
-from epistem.app.store import FileError, FileRecord, Job, finished, job_key
+from epistem.app.store import REPLACED, FileError, FileRecord, Job, finished, job_key
 from epistem.core import EpistemError, SettingsError
 from epistem.core.cluster import spread
 from epistem.core.errors import wants_memory
@@ -56,8 +56,10 @@ def list_files(paths: Sequence[Path], results: Path) -> list[tuple[Path, str]]:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if _is_image(file, path, results))
             listed.update({file: file.relative_to(path).as_posix() for file in inside})
-        elif path.exists() or path.is_symlink():
+        elif path.is_file() or (path.is_symlink() and not path.exists()):
             listed[path] = path.name
+        elif path.exists():
+            raise SettingsError(f"{path}: wanted a file or a folder of micrographs; this is neither")
         else:
             raise SettingsError(f"{path}: wanted a file or a folder of micrographs; there is none of that name")
     if not listed:
@@ -199,6 +201,10 @@ class _InFolders:
         self.places[record.file] = self.records.add(record)
 
     def all(self, jobs: Sequence[Job], failed: dict[str, FileError]) -> tuple[Sequence[FileRecord], Source]:
+        for job in jobs:
+            if job.name in self.places and finished(self.results, job) is None:
+                del self.places[job.name]
+                failed[job.name] = FileError(file=job.name, kind="RecordError", why=REPLACED)
         self.records.order(self.places[job.name] for job in jobs if job.name in self.places)
         return self.records, folders_of(self.results, self.records)
 
@@ -241,8 +247,7 @@ class _InShards:
             if (job.name, job.key) in records.entries:
                 failed.pop(job.name, None)  # its worker died after it, or another run has done it
             elif job.name not in failed:
-                why = "another run with other settings has replaced its result; choose another --out, and run again"
-                failed[job.name] = FileError(file=job.name, kind="RecordError", why=why)
+                failed[job.name] = FileError(file=job.name, kind="RecordError", why=REPLACED)
         return records, Shards(records)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from epistem.app.terminal import (
     say,
     tell_batch,
     tell_earlier,
+    trust_lines,
 )
 from epistem.core.errors import EpistemError, RecordError, SettingsError
 from epistem.detect import DEFAULT, DETECTORS
@@ -206,23 +208,28 @@ def watch(
 ) -> None:
     """Analyse images as they arrive in a folder, until interrupted with Ctrl-C."""
     from epistem.app.store import FileError
+    from epistem.app.watch import check_watched
     from epistem.app.watch import watch as watch_folder
 
     settings = _settings(context, settings_file, setting)
     rows = _samples(samples, [])
+    check_watched(folder, out)
     say(f"Watching {folder}; results go to {out / 'report.html'}. Ctrl-C stops.")
+
+    failed: set[str] = set()
 
     def tell(_done: int, _total: int, outcome: Any) -> None:
         if isinstance(outcome, FileError):
+            failed.add(outcome.file)
             say(f"{outcome.file}: {outcome.why}")
         else:
-            say(f"{outcome.file}: {sum(image.n_objects for image in outcome.images)} found")
+            failed.discard(outcome.file)
+            for image in outcome.images:
+                say("\n".join(trust_lines(image)))
 
-    try:
-        last = watch_folder(folder, settings, out, samples=rows, by=by, every_s=every_s, progress=tell)
-    except KeyboardInterrupt:  # the way to end it; whatever came is written
-        return
-    if last is not None and last.errors:
+    with suppress(KeyboardInterrupt):  # the way to end it; whatever came is written
+        watch_folder(folder, settings, out, samples=rows, by=by, every_s=every_s, progress=tell)
+    if failed:
         raise typer.Exit(SOME_FAILED)
 
 

@@ -105,6 +105,8 @@ def tried(name: str, *, limit_s: float = LIMIT_S) -> Finding:
     except subprocess.TimeoutExpired:
         mend = "close other programs and try again; if it stays, " + _report()
         return Finding("jobs", title, "broken", f"no end after {limit_s:g} s, given up", mend)
+    except OSError as error:
+        return Finding("jobs", title, "broken", f"no process could be started: {one_line(error)}", _report())
     told = _told(done.stdout)
     if told is None:
         last = _last(done.stderr)

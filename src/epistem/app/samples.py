@@ -108,7 +108,8 @@ def read_samples(path: str | Path) -> Samples:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: wanted a CSV file in UTF-8; {error}") from error
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RecordError(f"{path}: wanted a CSV file in UTF-8; {why}") from error
     first, _, _ = text.partition("\n")
     lines = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
     try:

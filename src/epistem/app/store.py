@@ -20,11 +20,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,7 +36,9 @@ RESULT, SLICE = "result.json", "slice.json"
 BRIEF = "brief.json"
 LABELS = "labels.tif"
 READ_AGAIN = ("objects.parquet", "report.json", BRIEF)
-SCHEMA = "epistem.result/1"
+SCHEMA: Final = "epistem.result/1"
+REPLACED = "another run with other settings has replaced its result; choose another --out, and run again"
+_LEFT_BY_SYSTEMS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 class ImageRecord(BaseModel):
@@ -88,7 +92,8 @@ class FileRecord(BaseModel):
     """One analysed file: one image or the slices of a series.
 
     Attributes:
-        sums: SHA-256 of what the folder's tables and report are made from, by path in the file's folder.
+        sums: SHA-256 of what the folder's tables and report are made from, by path in the file's folder, as it was
+            written: what another run has put in its place does not count as this one's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,9 +101,9 @@ class FileRecord(BaseModel):
     file: str
     key: str
     specimen: str | None
-    images: tuple[ImageRecord, ...]
+    images: tuple[ImageRecord, ...] = Field(min_length=1)
     sums: dict[str, str] = Field(default_factory=dict)
-    schema_name: str = SCHEMA
+    schema_name: Literal["epistem.result/1"] = SCHEMA
 
 
 class FileError(BaseModel):
@@ -146,20 +151,33 @@ def job_key(settings_key: str, *parts: Path | str | float | None) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """Hash of what a file, or a folder such as a zarr, holds; None if it cannot be opened, which its reader will say
-    better."""
+    """Hash of what a file or a zarr folder holds; None if it cannot be opened, which its reader will say better."""
     try:
         if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.is_file())
             digest = hashlib.sha256()
-            for one in inside:
-                digest.update(one.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
-                digest.update(_content(one) or b"")
+            for name, one in _inside(path):
+                digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + (_content(one) or b""))
             return digest.digest()
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return None
+
+
+def _inside(folder: Path) -> list[tuple[str, Path]]:
+    """Files anywhere in a folder with their names in it; links are followed, and what file managers leave is not."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    files, met = [], set()
+    for here, _, names in os.walk(folder, onerror=stop, followlinks=True):
+        real = os.path.realpath(here)
+        if real in met:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), here)
+        met.add(real)
+        files += [Path(here, name) for name in names if name not in _LEFT_BY_SYSTEMS]
+    return sorted((file.relative_to(folder).as_posix(), file) for file in files)
 
 
 def folder_of(results: Path, name: str) -> Path:
@@ -168,41 +186,26 @@ def folder_of(results: Path, name: str) -> Path:
     return results / "images" / Path(*parts)
 
 
-def sums_of(folder: Path) -> dict[str, str]:
-    """Of what is read again: `FileRecord.sums`."""
-    return _sums(
-        (path for name in READ_AGAIN for path in (*folder.glob(name), *folder.glob(f"[0-9]*/{name}"))), folder
-    )
-
-
-def sums_of_slice(folder: Path) -> dict[str, str]:
-    """Of what is read again of one slice of a series, if the run is killed before the others are done."""
-    return _sums((path for name in (*READ_AGAIN, LABELS) for path in folder.glob(name)), folder)
-
-
 def finished(results: Path, job: Job) -> FileRecord | None:
     """The record of a job that was done before under the same key, or None; damaged results count as none."""
-    folder = folder_of(results, job.name)
-    record = _record(folder / RESULT, job.key)
-    return record if record and sums_of(folder) == record.sums else None
+    return _record(folder_of(results, job.name), RESULT, job.key)
 
 
-def finished_slice(folder: Path, key: str) -> ImageRecord | None:
-    """The record of a slice that was done before under the same key of its file, or None."""
-    record = _record(folder / SLICE, key)
-    return record.images[0] if record and sums_of_slice(folder) == record.sums else None
+def finished_slice(folder: Path, key: str, image: str) -> FileRecord | None:
+    """The record of one slice that was done before under the key of its file and with these pixels, or None."""
+    record = _record(folder, SLICE, key)
+    return record if record and [one.id for one in record.images] == [image] else None
 
 
-def _record(path: Path, key: str) -> FileRecord | None:
+def _record(folder: Path, name: str, key: str) -> FileRecord | None:
     try:
-        record = FileRecord.model_validate_json(path.read_text("utf-8"))
+        record = FileRecord.model_validate_json((folder / name).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return record if record.key == key else None
-
-
-def _sums(paths: Iterable[Path], folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): (_content(path) or b"").hex() for path in sorted(paths)}
+    if record.key != key or not record.sums:
+        return None
+    whole = all((_content(folder / file) or b"").hex() == wanted for file, wanted in record.sums.items())
+    return record if whole else None
 
 
 class Earlier(NamedTuple):

@@ -54,7 +54,8 @@ def tell_batch(result: BatchResult, out: Path, *, as_json: bool) -> None:
     for error in result.errors:
         say(f"{error.file}: {error.why}")
     n_images, n_objects = _tell_images(image for record in result.records for image in record.images)
-    before = f" ({result.reused} of the files were done before)" if result.reused else ""
+    were = "was" if result.reused == 1 else "were"
+    before = f" ({result.reused} of the files {were} done before)" if result.reused else ""
     failed = f", {len(result.errors)} failed (errors.csv says why)" if result.errors else ""
     found = sentence(f"{counted(n_objects, 'object')} in {counted(n_images, 'image')}")
     if n_objects and not (out / "objects.csv").exists():
@@ -69,6 +70,7 @@ def _tell_images(images: Iterable[ImageRecord]) -> tuple[int, int]:
         How many images, and how many objects in them.
     """
     lines: list[str] = []
+    last: tuple[str, ...] = ()
     counts: Counter[str] = Counter()
     n_images = n_objects = n_warned = 0
     forecast = False
@@ -80,7 +82,8 @@ def _tell_images(images: Iterable[ImageRecord]) -> tuple[int, int]:
         for warning in image.warnings if n_warned <= _WARNED else ():
             say(f"{image.name}: {warning}")
         if n_images <= _TOLD:
-            lines += _trust_lines(image)
+            lines += trust_lines(image, last)
+            last = image.reasons
     if n_warned > _WARNED:
         say(f"… and warnings for {counted(n_warned - _WARNED, 'more image')}, in images.csv")
     if forecast:
@@ -92,11 +95,16 @@ def _tell_images(images: Iterable[ImageRecord]) -> tuple[int, int]:
     return n_images, n_objects
 
 
-def _trust_lines(image: ImageRecord) -> list[str]:
+def trust_lines(image: ImageRecord, last: tuple[str, ...] = ()) -> list[str]:
+    """One image, with its reasons where they are not those of the one before, `last`."""
     f1 = image.expected.get("f1")
     expected = "unscored" if f1 is None else f"expected F1 {f1.value:.2f} ({f1.low:.2f} to {f1.high:.2f})"
     line = f"{image.name}: {image.n_objects} found, {expected}, {image.verdict or 'no verdict'}"
-    return [line, *(f"  {reason}" for reason in image.reasons if image.verdict != "accept")]
+    if image.verdict == "accept" or not image.reasons:
+        return [line]
+    if image.reasons == last:
+        return [f"{line}, for the same reasons"]
+    return [line, *(f"  {reason}" for reason in image.reasons)]
 
 
 def facts_of(image: Micrograph | MicrographSeries) -> dict[str, Any]:

@@ -46,9 +46,7 @@ def watch(
         SettingsError: no such folder, one in that of the results, or no such column.
     """
     check_samples(samples, by, results)
-    if not folder.is_dir():
-        raise SettingsError(f"{folder}: wanted a folder to watch; there is none of that name")
-    check_apart(folder, results)
+    check_watched(folder, results)
     seen: dict[Path, State] = {}
     jobs: dict[tuple[Path, State], Job] = {}
     failed: dict[tuple[Path, State], FileError] = {}
@@ -76,6 +74,17 @@ def watch(
     return last
 
 
+def check_watched(folder: Path, results: Path) -> None:
+    """Refuse what cannot be watched.
+
+    Raises:
+        SettingsError: no such folder, or one in that of the results.
+    """
+    if not folder.is_dir():
+        raise SettingsError(f"{folder}: wanted a folder to watch; there is none of that name")
+    check_apart(folder, results)
+
+
 def _files(folder: Path, results: Path) -> list[tuple[Path, str]]:
     try:
         return list_files([folder], results)
@@ -85,7 +94,8 @@ def _files(folder: Path, results: Path) -> list[tuple[Path, str]]:
 
 def _state(path: Path) -> State | None:
     try:
-        status = path.stat()
+        # The chunks of a zarr lie in folders below it.
+        files = [one.stat() for one in (path, *path.rglob("*"))] if path.is_dir() else [path.stat()]
     except OSError:
         return None  # gone between listing and looking
-    return status.st_size, status.st_mtime_ns
+    return sum(one.st_size for one in files), max(one.st_mtime_ns for one in files)

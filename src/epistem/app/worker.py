@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from epistem.app.analyze import (
@@ -21,6 +20,7 @@ from epistem.app.shards import write_shard
 from epistem.app.store import (
     BRIEF,
     LABELS,
+    READ_AGAIN,
     RESULT,
     SLICE,
     FileRecord,
@@ -28,12 +28,10 @@ from epistem.app.store import (
     Job,
     finished_slice,
     folder_of,
-    sums_of,
-    sums_of_slice,
 )
 from epistem.app.trust_card import Unwatched, Watched
 from epistem.core import Instances, Micrograph, Quantity, Reliability
-from epistem.core.files import sweep, write_text, written_whole
+from epistem.core.files import summed, sweep, write_text, written_whole
 from epistem.report.compose import Entry, brief_of, foil_of, single_report
 from epistem.report.export import (
     arrow_column,
@@ -97,25 +95,29 @@ def run_job(
     looker = _loader(job) or find or settings.looker()
     images = images_of(job.path, settings)
     keeps = find is None and each is None
-    records = []
+    records: list[ImageRecord] = []
+    sums: dict[str, str] = {}
     with label_stack(folder / STACK, len(images)) as add_labels:
         for number, micrograph in enumerate(images, 1):
             place = micrograph.slice
             inside = folder if place is None else folder / f"{place.position:04d}"
-            record = finished_slice(inside, job.key) if keeps and place is not None else None
-            if record is None:
-                name = job.name if place is None else f"{job.name}, {number} of {len(images)}"
+            done = finished_slice(inside, job.key, micrograph.id) if keeps and place is not None else None
+            if done is None:
                 analysis = analyze_image(micrograph, settings, looker)
                 if each is not None:
                     each(analysis)
-                record = _written(analysis, inside, job, results, partial(_told, stage, name))
+                which = "" if place is None else f", {number} of {len(images)}"
+                done = _written(analysis, inside, job, results, stage, which)
             if place is not None:
                 add_labels(read_labels(inside / LABELS), micrograph)
-            records.append(record)
+            records += done.images
+            sums |= {(inside / one).relative_to(folder).as_posix(): done.sums[one] for one in READ_AGAIN}
     _remove_others(folder, len(images) if records[0].slice is not None else 0)
     for inside in (folder, *(one for one in folder.glob("[0-9]*") if one.is_dir())):
         sweep(inside)
-    return _write_record(folder / RESULT, job, records, sums_of(folder))
+    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(records), sums=sums)
+    write_text(folder / RESULT, record.model_dump_json(indent=1))
+    return record
 
 
 def run_lean(job: Job, settings: Settings, results: Path, stage: Stage = lambda what: None) -> FileRecord:
@@ -146,23 +148,15 @@ def run_lean(job: Job, settings: Settings, results: Path, stage: Stage = lambda 
     return record
 
 
-def _told(stage: Stage, name: str, what: str) -> None:
-    stage(f"{name}: {what}")
-
-
-def _written(analysis: Analysis, folder: Path, job: Job, results: Path, stage: Stage) -> ImageRecord:
+def _written(analysis: Analysis, folder: Path, job: Job, results: Path, stage: Stage, which: str) -> FileRecord:
     """Everything about one image, and last the record that says that a slice is whole."""
     (folder / SLICE).unlink(missing_ok=True)
-    write_image(analysis, folder, stage)
-    record = record_of(analysis, folder.relative_to(results).as_posix())
+    with summed((*READ_AGAIN, LABELS)) as sums:
+        write_image(analysis, folder, lambda what: stage(f"{job.name}{which}: {what}"))
+    image = record_of(analysis, folder.relative_to(results).as_posix())
+    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=(image,), sums=sums)
     if analysis.micrograph.slice is not None:
-        _write_record(folder / SLICE, job, [record], sums_of_slice(folder))
-    return record
-
-
-def _write_record(path: Path, job: Job, images: Sequence[ImageRecord], sums: dict[str, str]) -> FileRecord:
-    record = FileRecord(file=job.name, key=job.key, specimen=job.specimen, images=tuple(images), sums=sums)
-    write_text(path, record.model_dump_json(indent=1))
+        write_text(folder / SLICE, record.model_dump_json(indent=1))
     return record
 
 

@@ -78,7 +78,7 @@ class _Worker:
         self.number = number
         self.pipe, its_end = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(function, its_end), name=f"{_NAME}{number}", daemon=True)
-        with _one_thread():
+        with _one_thread(), _deaf_to_interrupts():
             self.process.start()
         its_end.close()  # else the pipe would outlive the process
 
@@ -164,6 +164,19 @@ def _one_thread() -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started here never hears Ctrl-C, not even while it loads; this process hears it afterwards."""
+    if sys.platform == "win32":  # which has no masks
+        yield
+    else:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _on_scheduler(
@@ -254,5 +267,20 @@ def _client(cluster: str) -> Iterator[Any]:
         client = Client(cluster, timeout=CONNECT_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingsError(f"no Dask scheduler answers at {cluster!r}; wanted one as tcp://host:8786") from error
-    with client:
+    with _silent_dask(), client:
         yield client
+
+
+@contextmanager
+def _silent_dask() -> Iterator[None]:
+    """Without its tracebacks of a scheduler that went away: that is told in one line, as an error."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from epistem.core.errors import EpistemError, RecordError
@@ -25,6 +27,20 @@ _REMEDIES = {
 }
 
 
+_asked: ContextVar[tuple[Collection[str], dict[str, str]] | None] = ContextVar("_asked", default=None)
+
+
+@contextmanager
+def summed(names: Collection[str]) -> Iterator[dict[str, str]]:
+    """SHA-256 of what `written_whole` writes under these names meanwhile, whatever others put in its place."""
+    sums: dict[str, str] = {}
+    before = _asked.set((names, sums))
+    try:
+        yield sums
+    finally:
+        _asked.reset(before)
+
+
 @contextmanager
 def written_whole(path: Path, wrong: type[EpistemError] = RecordError) -> Iterator[Path]:
     """A path beside `path` to write to, hidden, no other writer's; it takes its place once all is written.
@@ -39,6 +55,9 @@ def written_whole(path: Path, wrong: type[EpistemError] = RecordError) -> Iterat
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield part
+        if (asked := _asked.get()) is not None and path.name in asked[0]:
+            with part.open("rb") as file:
+                asked[1][path.name] = hashlib.file_digest(file, "sha256").hexdigest()
         os.replace(part, path)
     except OSError as error:
         # numpy tells how much of an array found room, and no reason.
@@ -65,7 +84,10 @@ def sweep(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder, once it is a day old."""
     for left in folder.glob(".*.part"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime < _OLD_S:
+            # By the clock of the disk: this machine's may be days ahead of it.
+            with tempfile.NamedTemporaryFile(dir=folder) as fresh:
+                now = os.fstat(fresh.fileno()).st_mtime
+            if now - left.stat().st_mtime < _OLD_S:
                 continue
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)

@@ -231,6 +231,7 @@ def _size_of_few(name: str, kind: str, unit: str, diameters: Floats, note: str, 
         return _unknown(name, _LABELS[kind], unit, "one object has no spread")
     interval = student_interval(diameters, coverage=coverage) if kind == "mean" else None
     if interval is not None and interval.high > interval.low:
+        interval = replace(interval, low=max(0.0, interval.low))  # no diameter is negative, and so no mean of them
         return _known(name, _LABELS[kind], unit, interval, f"{note}; Student's t interval, for so few objects")
     value = float(_STATISTICS[kind](diameters))
     return Quantity(name, _LABELS[kind], value, unit, note=f"{note}; too few for an interval")

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epistem.core import Axis, Micrograph, MicrographSeries, NotAnImage, ReadError
-from epistem.imaging.border import AT_ONCE, MAX_STACK, as_recorded, check_declared, guarded, library
+from epistem.core.errors import wants_memory
+from epistem.imaging.border import AT_ONCE, MAX_STACK, as_recorded, check_declared, guarded, library, one_line
 from epistem.imaging.plain import plain
 from epistem.imaging.stores import check_zarr
 from epistem.imaging.together import labels_of, together, unread
@@ -75,11 +76,18 @@ def _from_array(
     rows, cols = (Spacing(steps[i], axes[i].get("unit")) for i in (-2, -1))
     size = pixel_size(rows, cols, "OME-Zarr scale")
     metadata = plain(attributes)
-    plane = _planes(array) if later else np.asarray(array[...]).reshape(-1, *array.shape[-2:]).__getitem__
+    plane = _planes(array) if array.ndim > 2 else lambda _: np.asarray(array[...])
 
     def image(place: int) -> Micrograph:
+        try:
+            pixels = plane(place)
+        except Exception as error:  # a damaged chunk makes codecs raise anything
+            if not lengths or wants_memory(error):
+                raise
+            where = f"plane {place}, counted from 0, of {n} cannot be unpacked"
+            raise ReadError(f"{where} ({type(error).__name__}: {one_line(error)}); save the array again") from error
         return Micrograph(
-            as_recorded(plane(place)),
+            as_recorded(pixels),
             calibration=size.calibration,
             metadata=metadata,
             name=path.name,

@@ -224,9 +224,9 @@ def _intervals(quantities: Sequence[Named]) -> list[str]:
     coverages = sorted({q.coverage for q in quantities if q.coverage is not None and q.low is not None})
     if not coverages:
         return ["No intervals are given."]
-    named = [q.label.lower() for q in quantities if q.coverage is not None and q.low is not None]
+    named = {q.label.lower() for q in quantities if q.coverage is not None and q.low is not None}
     held = " or ".join(percent(coverage) for coverage in coverages)
-    what = ", ".join(dict.fromkeys(named))
+    what = ", ".join(sorted(named))
     return [f"Intervals ({what}) are meant to hold the value in {held} of cases, pixel size taken as exact.", HOLDS]
 
 

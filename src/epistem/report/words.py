@@ -111,9 +111,9 @@ def shown(quantity: Ranged) -> str:
     value, low, high = quantity.value, quantity.low, quantity.high
     if isinstance(value, str):
         return value
-    if value is None or low is None or high is None:
+    if value is None or isinstance(value, int) or low is None or high is None:
         return number(value)
-    return number(float(value), width=(high - low) or None)
+    return number(value, width=(high - low) or None)
 
 
 def with_interval(quantity: Ranged) -> str:

@@ -76,7 +76,8 @@ class Beyond(NamedTuple):
     def in_words(self) -> str:
         """Such as "noise (0.91, above 0.1 to 0.62)"."""
         side = "above" if self.value > self.high else "below"
-        return f"{WORDS.get(self.signal, self.signal)} ({self.value:.3g}, {side} {self.low:.3g} to {self.high:.3g})"
+        value, low, high = (f"{float(f'{one:.3g}'):g}" for one in (self.value, self.low, self.high))
+        return f"{WORDS.get(self.signal, self.signal)} ({value}, {side} {low} to {high})"
 
 
 @dataclass(frozen=True)

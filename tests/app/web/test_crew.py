@@ -71,7 +71,9 @@ def declares_100_000_squared(folder: Path) -> bytes:
     return bytes(data)
 
 
-def test_no_image_is_lost_whatever_happens_to_workers_and_server(place: Place, tmp_path: Path) -> None:
+def test_no_image_is_lost_whatever_happens_to_workers_and_server(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = {
         "cut.png": EXAMPLE.read_bytes()[:2000],
         "no.tif": b"MZ no image",
@@ -87,9 +89,10 @@ def test_no_image_is_lost_whatever_happens_to_workers_and_server(place: Place, t
         os.kill(first, signal.SIGKILL)
         place.wait(lambda: crew.pids != [first])
         place.wait(lambda: place.job(called_back)["state"] == "running")
-    # The server stopped in the middle; it is started again.
+    # The server stopped in the middle; it is started again, with its folder named as it is seen from beside it.
     assert place.job(called_back)["state"] == "waiting"
-    with Crew(place.root, place.limits, ("quick",)):
+    monkeypatch.chdir(place.root.parent)
+    with Crew(Path(place.root.name), place.limits, ("quick",)):
         place.wait(lambda: place.job(called_back)["state"] == "running")
         place.desk.queue.cancel(str(place.job(called_back)["id"]), place.room.name)
         place.wait(lambda: place.done(*others, *failing.values()))

@@ -12,6 +12,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from epistem.app.terminal import say
 from epistem.app.web.jobs import JOBS, Bench, without_paths
 from epistem.app.web.limits import Limits
 from epistem.app.web.queue import Queue, Queued
@@ -74,6 +75,7 @@ def do(queue: Queue, job: Queued, room: Room, limits: Limits, faults: Path) -> N
 def _keep(faults: Path) -> None:
     with suppress(OSError), faults.open("a", encoding="utf-8") as log:
         log.write(f"{traceback.format_exc()}\n")
+    say(f"A job failed by a fault of epistem; {faults} has its traceback.")
 
 
 def _warm() -> None:
@@ -99,7 +101,8 @@ def main() -> None:
     """As started by the crew: the limits come as JSON, the name after the lane."""
     root, lane, name, limits = sys.argv[1:5]
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    work(Path(root), lane, name, Limits(**json.loads(limits)))
+    # Whole: jobs leave the folder that the page was started in.
+    work(Path(root).absolute(), lane, name, Limits(**json.loads(limits)))
 
 
 if __name__ == "__main__":
