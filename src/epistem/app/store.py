@@ -101,7 +101,7 @@ class FileRecord(BaseModel):
     file: str
     key: str
     specimen: str | None
-    images: tuple[ImageRecord, ...] = Field(min_length=1)
+    images: tuple[ImageRecord, ...]
     sums: dict[str, str] = Field(default_factory=dict)
     schema_name: Literal["epistem.result/1"] = SCHEMA
 
