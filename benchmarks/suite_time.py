@@ -35,6 +35,7 @@ def main() -> int:
         (ROOT / "tests" / "slow.txt").write_text("\n".join(slow_modules(asked.list)) + "\n", "utf-8")
         return 0
     both = (("suite_minutes", [], "< 15"), ("quick_minutes", ["--quick"], "< 2"))
+    rows = []
     for name, words, target in both[1:] if asked.quick else both:
         began = time.monotonic()
         pytest = [sys.executable, "-m", "pytest", "--numprocesses", "2", "--quiet", *words]
@@ -47,7 +48,9 @@ def main() -> int:
             return 1
         counts = ", ".join(re.findall(r"\d+ (?:passed|skipped)", told))
         data = f"two processes on two cores, clock of the whole command, one run; {counts}"
-        record(f"scale.{name}", round(minutes, 2), target=target, command=COMMAND, data=data)
+        rows.append((f"scale.{name}", round(minutes, 2), target, data))
+    for name, value, target, data in rows:  # now, as a test holds the tables of the docs against the rows
+        record(name, value, target=target, command=COMMAND, data=data)
     return 0
 
 
