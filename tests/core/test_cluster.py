@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -68,6 +69,16 @@ def test_a_worker_does_not_hear_ctrl_c_while_it_still_loads() -> None:
     assert worker.answer() == (True, 3)
     worker.end()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_work_is_spread_from_a_worker_of_joblib_too() -> None:
+    joblib = pytest.importorskip("joblib")
+    told = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(spread_here)(item) for item in (-1, -2))
+    assert told == [([(-1, 1)], "loky"), ([(-2, 2)], "loky")]
+
+
+def spread_here(item: int) -> tuple[list[tuple[int, int | None]], str]:
+    return list(spread(abs, [item], workers=1)), multiprocessing.get_start_method()
 
 
 def test_what_takes_longer_than_its_limit_is_stopped_once_and_costs_no_other() -> None:

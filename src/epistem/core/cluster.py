@@ -11,7 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import connection, current_process, get_context
+from multiprocessing import (
+    connection,
+    current_process,
+    get_all_start_methods,
+    get_context,
+    get_start_method,
+    set_start_method,
+)
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -78,7 +85,7 @@ class _Worker:
         self.number = number
         self.pipe, its_end = spawn.Pipe()
         self.process = spawn.Process(target=_work, args=(function, its_end), name=f"{_NAME}{number}", daemon=True)
-        with _one_thread(), _deaf_to_interrupts():
+        with _one_thread(), _deaf_to_interrupts(), _known_start():
             self.process.start()
         its_end.close()  # else the pipe would outlive the process
 
@@ -177,6 +184,20 @@ def _deaf_to_interrupts() -> Iterator[None]:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _known_start() -> Iterator[None]:
+    """A child takes on how its parent starts processes by default, and dies of a way that joblib has added there."""
+    before = get_start_method(allow_none=True)
+    if before in (None, *get_all_start_methods()):
+        yield
+        return
+    set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        set_start_method(before, force=True)
 
 
 def _on_scheduler(
