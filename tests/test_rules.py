@@ -33,8 +33,9 @@ PLACES = {"numpy.load": (2, "allow_pickle"), "numpy.save": (2, "allow_pickle")}
 IMPORTERS = frozenset({"import_module", "__import__", "importorskip"})
 # Names that only ask or only are raised.
 HARMLESS = {"joblib": {"cpu_count"}, "pickle": {"UnpicklingError"}}
-# Tests that show a pickle refused have to make one.
+# Tests that show a pickle refused have to make one; one starts workers of joblib.
 MAKES_ONE = {
+    "tests/core/test_cluster.py": {"imports joblib"},
     "tests/app/web/test_segment.py": {"imports pickle"},
     "tests/ask/test_chat.py": {"imports pickle"},
     "tests/detect/test_adapters.py": {"numpy.save with allow_pickle not plainly False"},
